@@ -1,0 +1,2 @@
+//! Builds the XDP program with clang.
+fn main() {}

@@ -1,0 +1,10 @@
+//! xdphttpd: a TCP/HTTP server in user space on AF_XDP.
+
+#[allow(unsafe_code)]
+pub mod xdp;
+#[allow(unsafe_code)]
+pub mod xsk;
+
+pub mod http;
+pub mod net;
+pub mod site;

@@ -1,0 +1,2 @@
+//! The `xdphttpd` command.
+fn main() {}
