@@ -8,3 +8,5 @@ pub mod xsk;
 pub mod http;
 pub mod net;
 pub mod site;
+pub mod stats;
+pub mod wire;

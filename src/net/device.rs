@@ -1,0 +1,120 @@
+//! smoltcp's view of the link for the time of one poll: at most one received IP
+//! packet in, Ethernet frames out.
+//!
+//! smoltcp runs with `Medium::Ip`, for ARP belongs to the kernel: the 14 bytes
+//! of Ethernet are stripped by [`demux`](crate::net::demux) and written here,
+//! towards the neighbour that the connection's own frames came from.
+
+use super::demux::{ETHERNET_HEADER_BYTES, LinkAddresses};
+use super::link::FrameSink;
+use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+
+/// A device for one connection and one poll.
+pub struct Device<'a, S> {
+    /// The IP packet still to be received, if any.
+    pub packet: Option<&'a [u8]>,
+    /// Where frames go.
+    pub sink: &'a mut S,
+    /// The neighbours that this connection talks through.
+    pub link: LinkAddresses,
+    /// Largest IP packet, bytes.
+    pub mtu_bytes: usize,
+    /// Frames sent through this device so far.
+    pub sent: u64,
+}
+
+/// What smoltcp learns of the link: checksums are made by it for sending and
+/// were already judged by demux on receipt.
+pub fn capabilities(mtu_bytes: usize) -> DeviceCapabilities {
+    let mut checksum = ChecksumCapabilities::ignored();
+    checksum.ipv4 = Checksum::Tx;
+    checksum.tcp = Checksum::Tx;
+    let mut capabilities = DeviceCapabilities::default();
+    capabilities.medium = Medium::Ip;
+    capabilities.max_transmission_unit = mtu_bytes;
+    capabilities.checksum = checksum;
+    capabilities
+}
+
+impl<S: FrameSink> phy::Device for Device<'_, S> {
+    type RxToken<'t>
+        = RxToken<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = TxToken<'t, S>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _now: Instant) -> Option<(RxToken<'_>, TxToken<'_, S>)> {
+        // No packet is given up while its answer has no frame to go into.
+        if !self.sink.ready() {
+            return None;
+        }
+        let packet = self.packet.take()?;
+        let token = TxToken {
+            sink: self.sink,
+            link: self.link,
+            sent: &mut self.sent,
+        };
+        Some((RxToken(packet), token))
+    }
+
+    fn transmit(&mut self, _now: Instant) -> Option<TxToken<'_, S>> {
+        self.sink.ready().then_some(TxToken {
+            sink: self.sink,
+            link: self.link,
+            sent: &mut self.sent,
+        })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.mtu_bytes)
+    }
+}
+
+/// The received packet.
+pub struct RxToken<'a>(&'a [u8]);
+
+impl phy::RxToken for RxToken<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+/// The right to send one frame; handed out only when the sink was ready.
+pub struct TxToken<'a, S> {
+    sink: &'a mut S,
+    link: LinkAddresses,
+    sent: &'a mut u64,
+}
+
+impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, packet_bytes: usize, f: F) -> R {
+        let Self { sink, link, sent } = self;
+        let mut f = Some(f);
+        let write = |frame: &mut [u8]| {
+            let (ethernet, packet) = frame.split_at_mut(ETHERNET_HEADER_BYTES);
+            ethernet[..6].copy_from_slice(&link.peer);
+            ethernet[6..12].copy_from_slice(&link.local);
+            ethernet[12..].copy_from_slice(&[0x08, 0x00]);
+            f.take().map(|f| f(packet))
+        };
+        match sink
+            .send(ETHERNET_HEADER_BYTES + packet_bytes, write)
+            .flatten()
+        {
+            Some(result) => {
+                *sent += 1;
+                result
+            }
+            // smoltcp must write somewhere. Only a packet larger than the link
+            // carries gets here, and the MTU given to smoltcp rules that out.
+            None => match f {
+                Some(f) => f(&mut vec![0; packet_bytes]),
+                None => unreachable!("`fill` runs at most once, and then its result is Some"),
+            },
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The in-memory wire: the link that tests, fuzzers and benchmarks use instead
+//! of AF_XDP.
+//!
+//! Two directions, each a queue of Ethernet frames with due times. What goes
+//! wrong on real paths (loss, duplication, reordering, corruption, delay) goes
+//! wrong here from a seed, so that a failing run replays bit for bit. Room is
+//! bounded as a ring's is: a full direction is not [`ready`](FrameSink::ready).
+
+use crate::net::{Duration, FrameSink, Instant};
+use std::collections::BTreeMap;
+
+/// What happens to frames, as probabilities, independently for each frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Impairments {
+    /// The frame vanishes.
+    pub loss: f64,
+    /// The frame arrives twice.
+    pub duplicate: f64,
+    /// The frame is held back by up to [`Impairments::jitter`].
+    pub reorder: f64,
+    /// One bit of the frame is flipped.
+    pub corrupt: f64,
+    /// Every frame's way takes this long.
+    pub delay: Duration,
+    /// The most that a reordered frame is held back.
+    pub jitter: Duration,
+}
+
+impl Impairments {
+    /// A perfect wire with 50 µs each way.
+    pub const NONE: Impairments = Impairments {
+        loss: 0.0,
+        duplicate: 0.0,
+        reorder: 0.0,
+        corrupt: 0.0,
+        delay: Duration::from_micros(50),
+        jitter: Duration::from_micros(500),
+    };
+}
+
+/// What became of the frames of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Given to the wire by the sender.
+    pub sent: u64,
+    /// Made by the wire.
+    pub duplicated: u64,
+    /// Handed to the receiver.
+    pub delivered: u64,
+    /// Thrown away by the wire.
+    pub lost: u64,
+}
+
+/// One direction of a wire.
+pub struct Direction {
+    impairments: Impairments,
+    capacity_frames: usize,
+    largest_frame_bytes: usize,
+    in_flight: BTreeMap<(Instant, u64), Vec<u8>>,
+    random: SplitMix,
+    sequence: u64,
+    /// What became of the frames so far.
+    pub tally: Tally,
+}
+
+impl Direction {
+    /// A direction that holds at most `capacity_frames` of `largest_frame_bytes`.
+    pub fn new(
+        impairments: Impairments,
+        capacity_frames: usize,
+        largest_frame_bytes: usize,
+        seed: u64,
+    ) -> Direction {
+        Direction {
+            impairments,
+            capacity_frames,
+            largest_frame_bytes,
+            in_flight: BTreeMap::new(),
+            random: SplitMix(seed),
+            sequence: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// The sending end, for frames sent at `now`.
+    pub fn sender(&mut self, now: Instant) -> Sender<'_> {
+        Sender {
+            direction: self,
+            now,
+        }
+    }
+
+    /// The next frame that has arrived by `now`.
+    pub fn deliver(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let entry = self.in_flight.first_entry()?;
+        if entry.key().0 > now {
+            return None;
+        }
+        self.tally.delivered += 1;
+        Some(entry.remove())
+    }
+
+    /// When the next frame arrives.
+    pub fn next_at(&self) -> Option<Instant> {
+        self.in_flight.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Frames under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Changes what happens to the frames sent from now on.
+    pub fn impair(&mut self, impairments: Impairments) {
+        self.impairments = impairments;
+    }
+
+    fn push(&mut self, mut frame: Vec<u8>, now: Instant) {
+        let Impairments {
+            loss,
+            reorder,
+            corrupt,
+            delay,
+            jitter,
+            ..
+        } = self.impairments;
+        if self.random.chance(loss) {
+            self.tally.lost += 1;
+            return;
+        }
+        if self.random.chance(corrupt) && !frame.is_empty() {
+            let bit = self.random.next_u64() as usize % (frame.len() * 8);
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+        let mut due = now + delay;
+        if self.random.chance(reorder) {
+            due += Duration::from_micros(self.random.next_u64() % (jitter.total_micros() + 1));
+        }
+        self.sequence += 1;
+        self.in_flight.insert((due, self.sequence), frame);
+    }
+}
+
+/// The sending end of a [`Direction`] at one moment.
+pub struct Sender<'a> {
+    direction: &'a mut Direction,
+    now: Instant,
+}
+
+impl FrameSink for Sender<'_> {
+    fn ready(&mut self) -> bool {
+        self.direction.in_flight.len() < self.direction.capacity_frames
+    }
+
+    fn send<R>(&mut self, len_bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        if !self.ready() || len_bytes > self.direction.largest_frame_bytes {
+            return None;
+        }
+        // Not zeroed, as a reused UMEM frame is not.
+        let mut frame = vec![0xa5; len_bytes];
+        let result = fill(&mut frame);
+        self.direction.tally.sent += 1;
+        if self
+            .direction
+            .random
+            .chance(self.direction.impairments.duplicate)
+        {
+            self.direction.tally.duplicated += 1;
+            self.direction.push(frame.clone(), self.now);
+        }
+        self.direction.push(frame, self.now);
+        Some(result)
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough to choose
+/// which frames suffer.
+#[derive(Clone, Debug)]
+pub struct SplitMix(pub u64);
+
+impl SplitMix {
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// True with this probability.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        ((self.next_u64() >> 11) as f64) < probability * (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(impairments: Impairments, seed: u64) -> (Vec<Vec<u8>>, Tally) {
+        let mut wire = Direction::new(impairments, 10_000, 64, seed);
+        for number in 0..1_000u32 {
+            let at = Instant::from_micros(i64::from(number));
+            let sent = wire
+                .sender(at)
+                .send(4, |frame| frame.copy_from_slice(&number.to_be_bytes()));
+            assert_eq!(sent, Some(()));
+        }
+        let end = Instant::from_secs(1);
+        let arrived = std::iter::from_fn(|| wire.deliver(end)).collect();
+        assert_eq!(wire.in_flight(), 0);
+        (arrived, wire.tally)
+    }
+
+    #[test]
+    fn a_perfect_wire_keeps_order_and_bytes() {
+        let (arrived, tally) = run(Impairments::NONE, 1);
+        let want: Vec<Vec<u8>> = (0..1_000u32).map(|n| n.to_be_bytes().to_vec()).collect();
+        assert_eq!(arrived, want);
+        assert_eq!(
+            tally,
+            Tally {
+                sent: 1_000,
+                duplicated: 0,
+                delivered: 1_000,
+                lost: 0
+            }
+        );
+    }
+
+    #[test]
+    fn impairments_happen_about_as_often_as_asked_and_replay_from_the_seed() {
+        let bad = Impairments {
+            loss: 0.1,
+            duplicate: 0.05,
+            reorder: 0.2,
+            corrupt: 0.05,
+            ..Impairments::NONE
+        };
+        let (arrived, tally) = run(bad, 7);
+        assert_eq!(run(bad, 7), (arrived.clone(), tally));
+        assert_ne!(run(bad, 8).0, arrived);
+        assert!((60..160).contains(&tally.lost), "{tally:?}");
+        assert!((20..90).contains(&tally.duplicated), "{tally:?}");
+        assert_eq!(tally.sent + tally.duplicated, tally.delivered + tally.lost);
+        assert!(!arrived.is_sorted());
+    }
+
+    #[test]
+    fn a_full_direction_is_not_ready_and_a_large_frame_not_carried() {
+        let mut wire = Direction::new(Impairments::NONE, 1, 64, 1);
+        let mut sender = wire.sender(Instant::ZERO);
+        assert_eq!(sender.send(65, |_| ()), None);
+        assert_eq!(sender.send(64, |_| ()), Some(()));
+        assert!(!sender.ready());
+        assert_eq!(sender.send(1, |_| ()), None);
+    }
+}
