@@ -31,3 +31,53 @@ pub struct NetCounters {
     /// Segments whose answer would have had no frame to go into.
     pub drop_no_room: u64,
 }
+
+/// What one worker counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Snapshot {
+    /// Connections in any state.
+    pub connections: u64,
+    /// Frames and connections.
+    pub net: NetCounters,
+    /// Requests and responses.
+    pub http: crate::http::Counters,
+    /// The RX half of the AF_XDP socket.
+    pub rx: crate::xsk::RxCounters,
+    /// The TX half of the AF_XDP socket.
+    pub tx: crate::xsk::TxCounters,
+    /// What the kernel counted for the socket.
+    pub kernel: crate::xsk::Statistics,
+}
+
+impl Snapshot {
+    /// What can go wrong, by the name that a report gives it.
+    pub const TROUBLES: &[(&str, fn(&Snapshot) -> u64)] = &[
+        ("not TCP", |s| s.net.drop_not_tcp),
+        ("not our port or address", |s| s.net.drop_not_ours),
+        ("malformed", |s| s.net.drop_malformed),
+        ("fragment", |s| s.net.drop_fragment),
+        ("not unicast", |s| s.net.drop_not_unicast),
+        ("bad IP checksum", |s| s.net.drop_ip_checksum),
+        ("bad TCP checksum", |s| s.net.drop_tcp_checksum),
+        ("stray segment", |s| s.net.drop_stray),
+        ("connection table full", |s| s.net.drop_table_full),
+        ("no room to answer", |s| s.net.drop_no_room),
+        ("timed out", |s| s.net.timed_out),
+        ("reset for stray", |s| s.net.resets_for_strays),
+        ("bad request head", |s| s.http.refused_heads),
+        ("response broken off", |s| s.http.aborted),
+        ("RX ring full", |s| s.kernel.rx_ring_full),
+        ("fill ring empty", |s| s.kernel.rx_fill_ring_empty_descs),
+        ("dropped by XSK", |s| s.kernel.rx_dropped),
+        ("bad RX descriptor", |s| s.rx.bad_descriptors),
+        ("bad TX descriptor", |s| s.kernel.tx_invalid_descs),
+        ("TX frame refused by device", |s| s.tx.dropped),
+        ("no kernel memory for TX", |s| s.tx.full),
+        ("device down on TX", |s| s.tx.down),
+    ];
+}
+
+/// One figure over all workers.
+pub fn total(workers: &[Snapshot], figure: impl Fn(&Snapshot) -> u64) -> u64 {
+    workers.iter().map(figure).sum()
+}

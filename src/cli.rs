@@ -1,0 +1,129 @@
+//! The command line, one field a flag, nothing decided yet: see
+//! [`config`](crate::config) for what becomes of it.
+
+use clap::Parser;
+use std::path::PathBuf;
+
+/// Serves a directory over HTTP from an AF_XDP socket: TCP to the port is taken
+/// from the device before the kernel's stack sees it, everything else goes on
+/// through the kernel.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "xdphttpd", version, max_term_width = 100)]
+pub struct Cli {
+    /// Network device to serve on
+    #[arg(short, long, value_name = "DEVICE")]
+    pub dev: String,
+
+    /// Directory to serve
+    #[arg(long, value_name = "DIR")]
+    pub root: PathBuf,
+
+    /// TCP port to serve
+    #[arg(long, value_name = "PORT", default_value_t = 80)]
+    pub port: u16,
+
+    /// Serve any destination address, not only the device's own IPv4 addresses
+    #[arg(long)]
+    pub any_address: bool,
+
+    /// Generic XDP (skb mode): works with every driver
+    #[arg(short = 'S', long, group = "mode")]
+    pub skb_mode: bool,
+
+    /// Native XDP (in the driver), or fail
+    #[arg(short = 'N', long, group = "mode")]
+    pub native_mode: bool,
+
+    /// Native XDP, falling back to generic (the default)
+    #[arg(short = 'A', long, group = "mode")]
+    pub auto_mode: bool,
+
+    /// Replace an XDP program that somebody else has attached
+    #[arg(short = 'F', long)]
+    pub force: bool,
+
+    /// AF_XDP copy mode
+    #[arg(short = 'c', long, group = "copying")]
+    pub copy: bool,
+
+    /// AF_XDP zero copy, or fail [default: zero copy, falling back to copy]
+    #[arg(short = 'z', long, group = "copying")]
+    pub zero_copy: bool,
+
+    /// Serve this RX queue only [default: all]
+    #[arg(short = 'Q', long, value_name = "N")]
+    pub queue: Option<u32>,
+
+    /// Sleep in poll() at once when nothing comes, never spin
+    #[arg(short = 'p', long)]
+    pub poll_mode: bool,
+
+    /// Print errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Load this XDP object instead of the built-in one; it must have a map
+    /// `xsks_map`
+    #[arg(long, value_name = "FILE")]
+    pub filename: Option<PathBuf>,
+
+    /// Name of the program in FILE [default: its first]
+    #[arg(long, value_name = "NAME", requires = "filename")]
+    pub progname: Option<String>,
+
+    /// How TCP checksums of received segments are judged: auto also accepts
+    /// exactly what a sender on this machine leaves for its device to finish
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = RxChecksum::Auto)]
+    pub rx_checksum: RxChecksum,
+
+    /// Connections at most, on all queues together
+    #[arg(long, value_name = "N", default_value_t = 16_384)]
+    pub max_connections: usize,
+
+    /// Processors for the workers, in queue order [default: 0, 1, … as allowed]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub cores: Vec<usize>,
+
+    /// Print statistics every so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub stats: Option<f64>,
+
+    /// Say more; twice: say everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// `--rx-checksum`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[expect(missing_docs, reason = "the flag's help says it")]
+pub enum RxChecksum {
+    Auto,
+    Strict,
+    Ignore,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn modes_exclude_each_other() {
+        let parse = |args: &[&str]| {
+            let base = ["xdphttpd", "-d", "veth0", "--root", "www"];
+            Cli::try_parse_from(base.iter().chain(args)).map(|_| ())
+        };
+        assert!(parse(&["-S"]).is_ok());
+        assert!(parse(&["-N", "-c", "-F", "-p", "-Q", "1"]).is_ok());
+        assert!(parse(&["--filename", "af_xdp_kern.o", "--progname", "xdp_sock_prog"]).is_ok());
+        assert!(parse(&["-S", "-N"]).is_err());
+        assert!(parse(&["-c", "-z"]).is_err());
+        assert!(parse(&["--progname", "x"]).is_err());
+        assert!(parse(&["-q", "-v"]).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! What the server says on stdout: one line when it is ready, and statistics
+//! when they are asked for.
+
+use crate::config::Config;
+use crate::stats::{Snapshot, total};
+use crate::xdp::{Attachment, Device, Mode, Verdicts};
+use crate::xsk::Xsk;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+/// The line that says what was obtained.
+pub struct Ready(String);
+
+impl Ready {
+    /// Puts the line together, and notes on stderr what was not obtained and why.
+    pub fn new(config: &Config, device: &Device, attachment: &Attachment, sockets: &[Xsk]) -> Ready {
+        if let Some(reason) = attachment.fallback() {
+            tracing::info!("{}: generic XDP, for native was not to be had: {reason}", device.name);
+        }
+        if let Some(reason) = sockets.iter().find_map(Xsk::fallback) {
+            tracing::info!("{}: copy mode, for zero copy was not to be had: {reason}", device.name);
+        }
+        let unserved = device.rx_queues as usize - sockets.len();
+        if unserved > 0 {
+            tracing::warn!(
+                "{}: {unserved} of {} RX queues have no socket; what arrives there goes to the \
+                 kernel, which has nobody on port {}",
+                device.name,
+                device.rx_queues,
+                config.port
+            );
+        }
+        let mode = match attachment.mode() {
+            Mode::Native => "native",
+            Mode::Generic => "generic",
+        };
+        let zero_copy = sockets.iter().all(Xsk::zero_copy);
+        Ready(format!(
+            "xdphttpd ready: {} on {}, {mode}, {}, {}, root {}",
+            url(device.addresses.first().copied(), config.port),
+            device.name,
+            if zero_copy { "zero copy" } else { "copy" },
+            plural(sockets.len(), "queue"),
+            config.root.display(),
+        ))
+    }
+
+    /// Prints it, unless only errors are wanted.
+    pub fn print(&self, quiet: bool) {
+        if !quiet {
+            say(&self.0);
+        }
+    }
+}
+
+fn url(address: Option<Ipv4Addr>, port: u16) -> String {
+    let host = address.map_or("*".to_owned(), |address| address.to_string());
+    if port == 80 { format!("http://{host}/") } else { format!("http://{host}:{port}/") }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A closed stdout (a pipe whose reader left) is no reason to stop serving.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Prints statistics at intervals.
+pub struct Reporter {
+    interval: Option<Interval>,
+    last: Vec<Snapshot>,
+    last_at: Instant,
+}
+
+impl Reporter {
+    /// Reports every so often, or never.
+    pub fn new(every: Option<Duration>) -> Reporter {
+        let start = Instant::now();
+        let interval = every.map(|period| {
+            let mut interval = interval_at(start + period, period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        });
+        Reporter { interval, last: Vec::new(), last_at: start }
+    }
+
+    /// Resolves when a report is due.
+    pub async fn due(&mut self) {
+        match &mut self.interval {
+            Some(interval) => {
+                interval.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Prints what happened since the last report.
+    pub fn print(&mut self, now: Vec<Snapshot>, verdicts: Option<Verdicts>) {
+        let at = Instant::now();
+        let seconds = (at - self.last_at).as_secs_f64();
+        say(&lines(&self.last, &now, verdicts, seconds));
+        (self.last, self.last_at) = (now, at);
+    }
+}
+
+/// One report: rates over `seconds`, then totals of whatever went wrong.
+fn lines(
+    last: &[Snapshot],
+    now: &[Snapshot],
+    verdicts: Option<Verdicts>,
+    seconds: f64,
+) -> String {
+    let rate = |figure: fn(&Snapshot) -> u64| {
+        total(now, figure).saturating_sub(total(last, figure)) as f64 / seconds
+    };
+    let mut text = format!(
+        "stats {seconds:.1} s: rx {:.0} pkt/s {:.1} Mbit/s, tx {:.0} pkt/s {:.1} Mbit/s, {:.0} \
+         req/s, {} connections ({} accepted, {} closed)",
+        rate(|s| s.rx.frames),
+        rate(|s| s.rx.bytes * 8) / 1e6,
+        rate(|s| s.tx.frames),
+        rate(|s| s.tx.bytes * 8) / 1e6,
+        rate(|s| s.http.requests),
+        total(now, |s| s.connections),
+        total(now, |s| s.net.accepted),
+        total(now, |s| s.net.closed),
+    );
+    if let Some(verdicts) = verdicts {
+        text.push_str(&format!("\n  xdp: {verdicts}"));
+    }
+    let troubles = Snapshot::TROUBLES.iter().map(|&(name, figure)| (name, total(now, figure)));
+    let troubles: Vec<String> =
+        troubles.filter(|&(_, count)| count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+    if !troubles.is_empty() {
+        text.push_str(&format!("\n  drops and troubles: {}", troubles.join(", ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_become_urls() {
+        assert_eq!(url(Some([10, 11, 1, 1].into()), 80), "http://10.11.1.1/");
+        assert_eq!(url(Some([10, 11, 1, 1].into()), 8080), "http://10.11.1.1:8080/");
+        assert_eq!(url(None, 80), "http://*/");
+        assert_eq!((plural(1, "queue"), plural(2, "queue")), ("1 queue".into(), "2 queues".into()));
+    }
+
+    #[test]
+    fn a_report_has_rates_and_names_only_the_troubles_there_were() {
+        let mut now = Snapshot::default();
+        now.rx.frames = 2_000;
+        now.rx.bytes = 250_000;
+        now.http.requests = 500;
+        now.connections = 3;
+        let text = lines(&[], &[now], None, 2.0);
+        assert!(text.contains("rx 1000 pkt/s 1.0 Mbit/s"), "{text}");
+        assert!(text.contains("250 req/s, 3 connections"), "{text}");
+        assert!(!text.contains("troubles"), "{text}");
+        now.net.drop_tcp_checksum = 7;
+        let text = lines(&[], &[now], None, 2.0);
+        assert!(text.ends_with("drops and troubles: bad TCP checksum 7"), "{text}");
+    }
+}

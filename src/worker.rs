@@ -1,0 +1,317 @@
+//! The worker: the only loop over rings, one thread for one RX queue.
+//!
+//! A round takes a batch of received frames through the stack, delivers the
+//! files that were loaded, polls what is due, publishes the frames to send and
+//! kicks the kernel once. A round without work is followed by a short spin and
+//! then by sleep in `poll()` on the XSK and one eventfd (file completions and
+//! control messages), until the next timer.
+
+use crate::config::RX_BATCH;
+use crate::net::{FrameSink, Instant, Stack};
+use crate::service::HttpService;
+use crate::site::PoolLoader;
+use crate::stats::Snapshot;
+use crate::xsk::{self, Tx, Wake, Xsk};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::time::Timespec;
+use std::net::Ipv4Addr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+/// The longest sleep: a worker looks around that often even when all is quiet.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
+/// How often a worker that waits for TX room looks again: the kernel signals
+/// room in the TX ring but not completions.
+const ROOM_RETRY: Duration = Duration::from_micros(200);
+/// How often a worker with frames to send tries a device that is down.
+const DOWN_RETRY: Duration = Duration::from_millis(50);
+/// How often counters are copied out while there is work.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+
+/// What a worker can be told.
+pub enum Control {
+    /// The addresses served have changed (`None`: any).
+    Addresses(Option<Vec<Ipv4Addr>>),
+    /// Finish what is in flight, then end; after the time given, end anyway.
+    Drain(Duration),
+}
+
+/// Wakes a sleeping worker from any thread.
+#[derive(Clone)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// A new eventfd.
+    ///
+    /// # Errors
+    /// As eventfd(2): out of descriptors.
+    pub fn new() -> rustix::io::Result<Waker> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Waker(Arc::new(eventfd(0, flags)?)))
+    }
+
+    /// Wakes the worker, or keeps it from falling asleep.
+    pub fn wake(&self) {
+        // EAGAIN means that the counter is at its limit: it will wake.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    fn clear(&self) {
+        // EAGAIN means that nobody has called: as good.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+/// The other end of a worker.
+pub struct Remote {
+    control: Sender<Control>,
+    waker: Waker,
+    /// What the worker counted when it last had a moment.
+    pub snapshot: Arc<Mutex<Snapshot>>,
+}
+
+impl Remote {
+    /// Tells the worker something; one that has ended does not hear.
+    pub fn tell(&self, message: Control) {
+        let _ = self.control.send(message);
+        self.waker.wake();
+    }
+}
+
+/// Why a worker ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The socket failed.
+    #[error(transparent)]
+    Xsk(#[from] xsk::Error),
+    /// poll(2) failed.
+    #[error("poll() on the AF_XDP socket of queue {queue} failed: {source}")]
+    Poll {
+        /// The worker's RX queue.
+        queue: u32,
+        /// What the kernel said.
+        source: rustix::io::Errno,
+    },
+}
+
+/// One queue's worker, ready to run in its thread.
+pub struct Worker {
+    xsk: Xsk,
+    stack: Stack<HttpService<PoolLoader>>,
+    control: Receiver<Control>,
+    waker: Waker,
+    snapshot: Arc<Mutex<Snapshot>>,
+    origin: std::time::Instant,
+    spin: Duration,
+    published: Instant,
+    /// When frames that the kernel did not take yet want another kick.
+    kick_after: Option<Duration>,
+    drain_until: Option<Instant>,
+}
+
+impl Worker {
+    /// A worker and its other end. `waker` is the one that the stack's loader
+    /// wakes.
+    pub fn new(
+        xsk: Xsk,
+        stack: Stack<HttpService<PoolLoader>>,
+        waker: Waker,
+        spin: Duration,
+    ) -> (Worker, Remote) {
+        let (sender, control) = channel();
+        let snapshot = Arc::new(Mutex::new(Snapshot::default()));
+        let remote =
+            Remote { control: sender, waker: waker.clone(), snapshot: snapshot.clone() };
+        let worker = Worker {
+            xsk,
+            stack,
+            control,
+            waker,
+            snapshot,
+            origin: std::time::Instant::now(),
+            spin,
+            published: Instant::ZERO,
+            kick_after: None,
+            drain_until: None,
+        };
+        (worker, remote)
+    }
+
+    /// Runs until told to drain, or until the socket fails.
+    ///
+    /// # Errors
+    /// What made the socket unusable.
+    pub fn run(mut self) -> Result<(), Error> {
+        let mut last_work = self.now();
+        loop {
+            let now = self.now();
+            let worked = self.round(now)?;
+            if self.has_drained(now) {
+                self.stack.abort_all(now, &mut self.xsk.tx);
+                self.send()?;
+                self.publish(now);
+                return Ok(());
+            }
+            if worked {
+                last_work = now;
+                if now > self.published + PUBLISH_EVERY.into() {
+                    self.publish(now);
+                }
+            } else if now > last_work + self.spin.into() {
+                self.publish(now);
+                self.sleep(now)?;
+                last_work = self.now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// One look at everything; whether there was anything.
+    fn round(&mut self, now: Instant) -> Result<bool, Error> {
+        self.stack.app.tick(now, SystemTime::now);
+        let received = self.receive(now);
+        let loaded = self.deliver(now);
+        self.stack.poll(now, &mut self.xsk.tx);
+        self.listen(now);
+        let sent = self.send()?;
+        if received > 0 {
+            self.xsk.rx.commit();
+            if self.xsk.rx.needs_wakeup() {
+                self.xsk.rx.wake()?;
+            }
+        }
+        Ok(received + loaded > 0 || sent)
+    }
+
+    /// Takes frames through the stack while what they cause can be sent.
+    fn receive(&mut self, now: Instant) -> usize {
+        let Xsk { rx, tx, .. } = &mut self.xsk;
+        let mut received = 0;
+        while received < RX_BATCH && Tx::ready(tx) {
+            let Some(frame) = rx.next() else { break };
+            self.stack.frame(rx.bytes(&frame), now, tx);
+            rx.recycle(frame);
+            received += 1;
+        }
+        received
+    }
+
+    /// Hands loaded files to the connections that wait for them.
+    fn deliver(&mut self, now: Instant) -> usize {
+        let mut delivered = 0;
+        while let Some((id, event)) = self.stack.app.completed() {
+            self.stack.wake(id, now, &mut self.xsk.tx, |app, conn| {
+                app.deliver(id, conn, event, now);
+            });
+            delivered += 1;
+        }
+        delivered
+    }
+
+    /// Publishes queued frames and kicks the kernel; whether that moved any.
+    fn send(&mut self) -> Result<bool, Error> {
+        let tx = &mut self.xsk.tx;
+        tx.commit();
+        let wake = tx.wake()?;
+        let moved = tx.reclaim() > 0;
+        self.kick_after = match wake {
+            Wake::Done => None,
+            Wake::Again | Wake::Dropped if moved => Some(Duration::ZERO),
+            Wake::Again | Wake::Dropped | Wake::Full => Some(ROOM_RETRY),
+            Wake::Down => Some(DOWN_RETRY),
+        };
+        Ok(moved)
+    }
+
+    /// Does what the server says.
+    fn listen(&mut self, now: Instant) {
+        while let Ok(message) = self.control.try_recv() {
+            match message {
+                Control::Addresses(addresses) => self.stack.set_addresses(addresses),
+                Control::Drain(limit) => {
+                    self.drain_until = Some(now + limit.into());
+                    self.stack.drain(now, &mut self.xsk.tx);
+                }
+            }
+        }
+    }
+
+    fn has_drained(&mut self, now: Instant) -> bool {
+        self.drain_until.is_some_and(|until| now >= until || self.stack.is_drained())
+    }
+
+    /// Sleeps until a frame, an event or the next timer.
+    fn sleep(&mut self, now: Instant) -> Result<(), Error> {
+        let wake_at = self.wake_at(now);
+        let sleep_us = (wake_at - now.min(wake_at)).total_micros();
+        let timeout = Timespec {
+            tv_sec: (sleep_us / 1_000_000) as i64,
+            tv_nsec: (sleep_us % 1_000_000 * 1_000) as i64,
+        };
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.xsk.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.waker.0.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(source) => return Err(Error::Poll { queue: self.xsk.queue(), source }),
+        }
+        if !fds[1].revents().is_empty() {
+            self.waker.clear();
+        }
+        Ok(())
+    }
+
+    /// When there will be something to do even if nothing comes.
+    fn wake_at(&self, now: Instant) -> Instant {
+        let mut wake_at = now + MAX_SLEEP.into();
+        if let Some(at) = self.stack.next_at() {
+            // Connections that wait for room wait for completions, which poll()
+            // does not report.
+            let room = at == Instant::ZERO;
+            wake_at = wake_at.min(if room { now + ROOM_RETRY.into() } else { at.max(now) });
+        }
+        if let Some(after) = self.kick_after {
+            wake_at = wake_at.min(now + after.into());
+        }
+        if let Some(until) = self.drain_until {
+            wake_at = wake_at.min(until.max(now));
+        }
+        wake_at
+    }
+
+    /// Copies the counters out, unless somebody is reading them right now.
+    fn publish(&mut self, now: Instant) {
+        if now > self.published + KERNEL_EVERY.into() {
+            self.kernel = self.xsk.statistics().unwrap_or(self.kernel);
+        }
+        self.published = now;
+        if let Ok(mut snapshot) = self.snapshot.try_lock() {
+            *snapshot = Snapshot {
+                connections: self.stack.connections() as u64,
+                net: self.stack.counters,
+                http: self.stack.app.counters,
+                rx: *self.xsk.rx.counters(),
+                tx: *self.xsk.tx.counters(),
+                kernel: self.kernel,
+            };
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(self.origin.elapsed().as_micros() as i64)
+    }
+}
+
+impl FrameSink for Tx {
+    fn ready(&mut self) -> bool {
+        Tx::ready(self)
+    }
+
+    fn send<R>(&mut self, len_bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        Tx::send(self, len_bytes, fill)
+    }
+}
