@@ -1,0 +1,169 @@
+//! What an AF_XDP socket is asked to be.
+
+use super::Error;
+
+/// Descriptors a ring has unless told otherwise; libxdp's own default.
+const DEFAULT_RING: u32 = 2048;
+/// The smallest chunk the kernel takes: `XDP_UMEM_MIN_CHUNK_SIZE`.
+const MIN_FRAME_BYTES: u32 = 2048;
+/// The largest chunk without huge pages: a page on the machines XDP runs on.
+const MAX_FRAME_BYTES: u32 = 4096;
+/// A quarter of a million descriptors: 1 GiB of frames, far more than any
+/// device's own ring, and every address of a UMEM then fits 32 bits.
+const MAX_RING: u32 = 1 << 18;
+
+/// Whether frames are to be copied between device and UMEM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CopyMode {
+    /// Zero copy if the driver has it, else copy.
+    #[default]
+    Auto,
+    /// Always copy (`XDP_COPY`).
+    Copy,
+    /// Zero copy or nothing (`XDP_ZEROCOPY`).
+    ZeroCopy,
+}
+
+/// Settings of one [`Xsk`](super::Xsk): one UMEM and one socket on one queue.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The network device, by name.
+    pub ifname: String,
+    /// The queue of that device, counted from 0.
+    pub queue: u32,
+    /// Size of a UMEM chunk: 2048 or 4096. The kernel keeps the first 256 bytes
+    /// of a received frame's chunk as headroom.
+    pub frame_bytes: u32,
+    /// How many frames circulate for reception.
+    pub fill_frames: u32,
+    /// Descriptors in the RX ring; a power of two.
+    pub rx_ring: u32,
+    /// Descriptors in the TX ring; a power of two. As many frames are set aside
+    /// for transmission.
+    pub tx_ring: u32,
+    /// Copy or zero copy.
+    pub copy: CopyMode,
+}
+
+impl Config {
+    /// The usual settings for one queue: 2048 frames of 4096 bytes each way.
+    pub fn new(ifname: impl Into<String>, queue: u32) -> Config {
+        Config {
+            ifname: ifname.into(),
+            queue,
+            frame_bytes: MAX_FRAME_BYTES,
+            fill_frames: DEFAULT_RING,
+            rx_ring: DEFAULT_RING,
+            tx_ring: DEFAULT_RING,
+            copy: CopyMode::default(),
+        }
+    }
+
+    /// Refuses what the kernel would refuse with a bare `EINVAL`.
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        let refuse = |what: String| Err(Error::Setting(what));
+        if !self.frame_bytes.is_power_of_two()
+            || !(MIN_FRAME_BYTES..=MAX_FRAME_BYTES).contains(&self.frame_bytes)
+        {
+            return refuse(format!(
+                "frames are 2048 or 4096 bytes, not {}",
+                self.frame_bytes
+            ));
+        }
+        for (ring, size) in [("RX", self.rx_ring), ("TX", self.tx_ring)] {
+            if !size.is_power_of_two() || size > MAX_RING {
+                return refuse(format!(
+                    "the {ring} ring holds a power of two of descriptors up to {MAX_RING}, not {size}"
+                ));
+            }
+        }
+        if !(1..=MAX_RING).contains(&self.fill_frames) {
+            return refuse(format!(
+                "1 to {MAX_RING} frames circulate for reception, not {}",
+                self.fill_frames
+            ));
+        }
+        Ok(())
+    }
+
+    /// Descriptors in the fill ring: room for every frame of the RX half.
+    pub(super) fn fill_ring(&self) -> u32 {
+        self.fill_frames.next_power_of_two()
+    }
+
+    /// Chunks in the UMEM: those of the RX half, then those of the TX half.
+    pub(super) fn frames(&self) -> u32 {
+        self.fill_frames + self.tx_ring
+    }
+
+    /// Size of the UMEM.
+    pub(super) fn umem_bytes(&self) -> usize {
+        self.frames() as usize * self.frame_bytes as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_the_kernel_would() {
+        let good = Config::new("hx0", 0);
+        assert!(good.validate().is_ok());
+        let bad = [
+            Config {
+                frame_bytes: 3000,
+                ..good.clone()
+            },
+            Config {
+                frame_bytes: 1024,
+                ..good.clone()
+            },
+            Config {
+                frame_bytes: 8192,
+                ..good.clone()
+            },
+            Config {
+                rx_ring: 0,
+                ..good.clone()
+            },
+            Config {
+                rx_ring: 1000,
+                ..good.clone()
+            },
+            Config {
+                tx_ring: 3,
+                ..good.clone()
+            },
+            Config {
+                tx_ring: 1 << 19,
+                ..good.clone()
+            },
+            Config {
+                fill_frames: 0,
+                ..good.clone()
+            },
+            Config {
+                fill_frames: u32::MAX,
+                ..good.clone()
+            },
+        ];
+        for config in bad {
+            assert!(
+                matches!(config.validate(), Err(Error::Setting(_))),
+                "{config:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_fill_ring_holds_every_frame() {
+        let config = Config {
+            fill_frames: 3000,
+            tx_ring: 1024,
+            ..Config::new("hx0", 0)
+        };
+        assert_eq!(config.fill_ring(), 4096);
+        assert_eq!(config.umem_bytes(), 4024 * 4096);
+    }
+}

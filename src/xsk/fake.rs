@@ -1,0 +1,203 @@
+//! The kernel's part played on anonymous memory: both halves of an AF_XDP socket
+//! over rings that no kernel knows of, so that their tests need no device.
+
+use std::cell::UnsafeCell;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use libxdp_sys::xdp_desc;
+use rustix::net::{AddressFamily, SocketType, socket, sockopt::socket_cookie};
+
+use super::Link;
+use super::frame::{Chunks, UmemId};
+use super::ring::{Consumer, Cursor, Layout, Producer};
+use super::rx::{Rx, prime};
+use super::tx::Tx;
+use super::umem::Area;
+
+/// Where the kernel puts a received frame in its chunk: `XDP_PACKET_HEADROOM`.
+pub const HEADROOM: u64 = 256;
+
+/// A ring in ordinary memory.
+pub struct Ring<T> {
+    producer: AtomicU32,
+    consumer: AtomicU32,
+    pub flags: AtomicU32,
+    entries: Box<[UnsafeCell<T>]>,
+}
+
+// SAFETY: the words are atomic, and the entries are only reached by the two
+// cursors, which hand them over to each other.
+unsafe impl<T: Send> Sync for Ring<T> {}
+
+impl<T: Copy> Ring<T> {
+    /// An empty ring of `size` entries whose indices both stand at `start`.
+    pub fn new(size: u32, start: u32, blank: T) -> Ring<T> {
+        Ring {
+            producer: AtomicU32::new(start),
+            consumer: AtomicU32::new(start),
+            flags: AtomicU32::new(0),
+            entries: (0..size).map(|_| UnsafeCell::new(blank)).collect(),
+        }
+    }
+
+    fn layout(&self) -> Layout<T> {
+        Layout {
+            producer: self.producer.as_ptr(),
+            consumer: self.consumer.as_ptr(),
+            flags: self.flags.as_ptr(),
+            // From the whole slice, not its first element: it leads to all of them.
+            entries: self.entries.as_ptr().cast_mut().cast(),
+            size: self.entries.len() as u32,
+        }
+    }
+
+    /// Moves the producer's index, behind its back.
+    pub fn set_producer(&self, index: u32) {
+        self.producer.store(index, Ordering::Release);
+    }
+
+    /// Both ends.
+    ///
+    /// # Safety
+    /// The ring must outlive them, and this be called once.
+    pub unsafe fn ends(&self) -> (Cursor<T, Producer>, Cursor<T, Consumer>) {
+        // SAFETY: live memory of the layout (contract), the only producer.
+        let producer = unsafe { Cursor::new(self.layout()) };
+        // SAFETY: live memory of the layout (contract), the only consumer.
+        let consumer = unsafe { Cursor::new(self.layout()) };
+        (producer, consumer)
+    }
+}
+
+/// The memory of a fake socket, and a real socket of no use but its cookie.
+pub struct Memory {
+    fill: Ring<u64>,
+    rx: Ring<xdp_desc>,
+    tx: Ring<xdp_desc>,
+    completion: Ring<u64>,
+    area: Area,
+    fd: OwnedFd,
+}
+
+impl Link for Memory {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    fn queue(&self) -> u32 {
+        0
+    }
+}
+
+/// The kernel's ends of the rings.
+pub struct Kernel {
+    pub fill: Cursor<u64, Consumer>,
+    pub rx: Cursor<xdp_desc, Producer>,
+    pub tx: Cursor<xdp_desc, Consumer>,
+    pub completion: Cursor<u64, Producer>,
+    pub memory: Arc<Memory>,
+}
+
+pub const FRAME_BYTES: u32 = 2048;
+const BLANK: xdp_desc = xdp_desc {
+    addr: 0,
+    len: 0,
+    options: 0,
+};
+
+/// Both halves, with so many frames each, and the kernel they talk to. The indices
+/// start short of their wrap-around.
+pub fn open(rx_frames: u32, tx_frames: u32) -> (Rx, Tx, Kernel) {
+    let start = u32::MAX - 3;
+    let memory = Arc::new(Memory {
+        fill: Ring::new(rx_frames.next_power_of_two(), start, 0),
+        rx: Ring::new(rx_frames.next_power_of_two(), start, BLANK),
+        tx: Ring::new(tx_frames, start, BLANK),
+        completion: Ring::new(tx_frames, start, 0),
+        area: Area::map(((rx_frames + tx_frames) * FRAME_BYTES) as usize).unwrap(),
+        fd: socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap(),
+    });
+    // SAFETY: all three parties hold the memory by an `Arc`; called once.
+    let (mut fill, kernel_fill) = unsafe { memory.fill.ends() };
+    // SAFETY: as above.
+    let (kernel_rx, rx) = unsafe { memory.rx.ends() };
+    // SAFETY: as above.
+    let (tx, kernel_tx) = unsafe { memory.tx.ends() };
+    // SAFETY: as above.
+    let (kernel_completion, completion) = unsafe { memory.completion.ends() };
+    let base = memory.area.base();
+    // SAFETY: the area holds the chunks of both halves, these first.
+    let mut rx_chunks = unsafe { Chunks::new(base, FRAME_BYTES, 0, rx_frames) };
+    // SAFETY: and those behind them.
+    let tx_chunks = unsafe { Chunks::new(base, FRAME_BYTES, rx_frames, tx_frames) };
+    prime(&mut fill, &mut rx_chunks);
+    let umem = UmemId(socket_cookie(&memory.fd).unwrap());
+    let rx = Rx::new(fill, rx, rx_chunks, umem, memory.clone());
+    let tx = Tx::new(tx, completion, tx_chunks, false, memory.clone());
+    let (fill, completion) = (kernel_fill, kernel_completion);
+    let kernel = Kernel {
+        fill,
+        rx: kernel_rx,
+        tx: kernel_tx,
+        completion,
+        memory,
+    };
+    (rx, tx, kernel)
+}
+
+impl Kernel {
+    /// Receives a frame into the next chunk of the fill ring; false without one.
+    pub fn receive(&mut self, frame: &[u8]) -> bool {
+        assert!(frame.len() as u64 + HEADROOM <= FRAME_BYTES.into());
+        let Some(chunk) = self.fill.pop() else {
+            return false;
+        };
+        let address = chunk + HEADROOM;
+        // SAFETY: an address of the fill ring lies in the area, with its chunk.
+        let start = unsafe { self.memory.area.base().add(address as usize) };
+        // SAFETY: the chunk was given to the kernel, which is us.
+        unsafe {
+            start
+                .as_ptr()
+                .copy_from_nonoverlapping(frame.as_ptr(), frame.len())
+        };
+        self.describe(address, frame.len() as u32);
+        true
+    }
+
+    /// Puts a descriptor into the RX ring, whatever it says.
+    pub fn describe(&mut self, addr: u64, len: u32) {
+        assert!(self.rx.push(xdp_desc {
+            addr,
+            len,
+            options: 0
+        }));
+        self.rx.commit();
+        self.fill.commit();
+    }
+
+    /// Transmits the next frame of the TX ring, if there is one, and returns its
+    /// address, which is still to be completed, and its bytes.
+    pub fn transmit(&mut self) -> Option<(u64, Vec<u8>)> {
+        let xdp_desc { addr, len, .. } = self.tx.pop()?;
+        self.tx.commit();
+        // SAFETY: an address of the TX ring lies in the area, with its chunk.
+        let start = unsafe { self.memory.area.base().add(addr as usize) };
+        // SAFETY: the chunk was given to the kernel, which is us.
+        let bytes = unsafe { std::slice::from_raw_parts(start.as_ptr(), len as usize) };
+        Some((addr, bytes.to_vec()))
+    }
+
+    /// Puts an address into the completion ring, whatever it says.
+    pub fn complete(&mut self, address: u64) {
+        assert!(self.completion.push(address));
+        self.completion.commit();
+    }
+
+    /// The flags of the fill and the TX ring.
+    pub fn flags(&self) -> (&AtomicU32, &AtomicU32) {
+        (&self.memory.fill.flags, &self.memory.tx.flags)
+    }
+}

@@ -1,0 +1,186 @@
+//! The receiving half: frames circulate fill ring → kernel → RX ring → program →
+//! fill ring.
+
+use std::sync::Arc;
+
+use libxdp_sys::xdp_desc;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+use super::frame::{Chunks, Frame, UmemId};
+use super::ring::{FillRing, RxRing};
+use super::{Error, Link};
+
+/// What the receiving half has seen since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RxCounters {
+    /// Frames handed out.
+    pub frames: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Descriptors that pointed outside a chunk the kernel had.
+    pub bad_descriptors: u64,
+    /// Frames of another UMEM that were refused.
+    pub foreign_frames: u64,
+    /// Wake-up calls for the fill ring.
+    pub wakeups: u64,
+}
+
+/// The receiving half of an [`Xsk`](super::Xsk).
+pub struct Rx {
+    fill: FillRing,
+    ring: RxRing,
+    chunks: Chunks,
+    /// Chunks on their way back to the fill ring.
+    returned: Vec<u32>,
+    umem: UmemId,
+    counters: RxCounters,
+    /// Keeps the rings and the UMEM alive; not touched per frame.
+    link: Arc<dyn Link>,
+}
+
+impl Rx {
+    /// Puts the half together. The fill ring is primed with `chunks` and has room
+    /// for them all; `link` keeps the memory of all three.
+    pub(super) fn new(
+        fill: FillRing,
+        ring: RxRing,
+        chunks: Chunks,
+        umem: UmemId,
+        link: Arc<dyn Link>,
+    ) -> Rx {
+        let returned = Vec::with_capacity(chunks.count());
+        let counters = RxCounters::default();
+        Rx {
+            fill,
+            ring,
+            chunks,
+            returned,
+            umem,
+            counters,
+            link,
+        }
+    }
+
+    /// The next received frame, if there is one.
+    ///
+    /// Its descriptor is checked here, once. One that does not describe bytes
+    /// within a chunk that the kernel had is counted and skipped; a chunk that it
+    /// does identify goes back to the fill ring.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "adaptors would consume the half"
+    )]
+    pub fn next(&mut self) -> Option<Frame> {
+        while let Some(descriptor) = self.ring.pop() {
+            if let Some(frame) = self.admit(descriptor) {
+                self.counters.frames += 1;
+                self.counters.bytes += u64::from(frame.len);
+                return Some(frame);
+            }
+            self.counters.bad_descriptors += 1;
+        }
+        None
+    }
+
+    fn admit(&mut self, descriptor: xdp_desc) -> Option<Frame> {
+        let xdp_desc { addr, len, .. } = descriptor;
+        let chunk = self.chunks.find(addr)?;
+        if !self.chunks.take(chunk) {
+            return None;
+        }
+        if !self.chunks.fits(addr, len) {
+            self.returned.push(chunk);
+            return None;
+        }
+        Some(Frame {
+            umem: self.umem,
+            address: addr as u32,
+            len,
+        })
+    }
+
+    /// The bytes of a frame; none of them if it is of another UMEM.
+    pub fn bytes<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
+        if frame.umem != self.umem {
+            return &[];
+        }
+        // SAFETY: `admit`, which alone makes frames of this UMEM, found these
+        // bytes in one chunk and made it ours; it stays so until the frame is
+        // recycled, which its borrow forbids, and nothing writes to a frame.
+        unsafe { self.chunks.bytes(frame.address, frame.len()) }
+    }
+
+    /// Sends a frame's chunk back towards the fill ring, to be published by
+    /// `commit`. A frame of another UMEM is refused: counted, and lost to its own.
+    pub fn recycle(&mut self, frame: Frame) {
+        match self.chunks.find(frame.address.into()) {
+            Some(chunk) if frame.umem == self.umem => self.returned.push(chunk),
+            _ => self.counters.foreign_frames += 1,
+        }
+    }
+
+    /// Publishes to the kernel, once a batch, that the frames handed out so far
+    /// have left the RX ring and that those recycled are in the fill ring.
+    pub fn commit(&mut self) {
+        self.ring.commit();
+        // The kernel publishes its place in the fill ring after the frames it
+        // received, so for a moment the ring may seem full; the rest waits here.
+        let room = self.fill.available(self.returned.len() as u32) as usize;
+        let kept = self.returned.len().saturating_sub(room);
+        for chunk in self.returned.drain(kept..) {
+            if self.chunks.give(chunk) {
+                self.fill.push(self.chunks.address(chunk));
+            }
+        }
+        self.fill.commit();
+    }
+
+    /// Whether the kernel wants to be woken to go on receiving.
+    pub fn needs_wakeup(&self) -> bool {
+        self.fill.needs_wakeup()
+    }
+
+    /// Wakes the kernel if it asks for it, so that it takes up the fill ring.
+    ///
+    /// # Errors
+    /// When the socket is beyond waiting for, such as `ENXIO` once the device is
+    /// gone. A device that is merely down is not an error.
+    pub fn wake(&mut self) -> Result<(), Error> {
+        if !self.needs_wakeup() {
+            return Ok(());
+        }
+        self.counters.wakeups += 1;
+        match recv(self.link.fd(), &mut [0u8; 0], RecvFlags::DONTWAIT) {
+            Ok(_) => Ok(()),
+            Err(Errno::AGAIN | Errno::BUSY | Errno::INTR | Errno::NOBUFS | Errno::NETDOWN) => {
+                Ok(())
+            }
+            Err(errno) => Err(Error::Socket {
+                call: "recv",
+                queue: self.link.queue(),
+                errno,
+            }),
+        }
+    }
+
+    /// How many frames were handed out and not recycled.
+    pub fn outstanding(&self) -> usize {
+        self.chunks.count() - self.chunks.given() - self.returned.len()
+    }
+
+    /// What this half has seen since it was opened.
+    pub fn counters(&self) -> &RxCounters {
+        &self.counters
+    }
+}
+
+/// Gives the kernel every chunk of the RX half, through a fill ring that has room.
+pub(super) fn prime(fill: &mut FillRing, chunks: &mut Chunks) {
+    for chunk in 0..chunks.count() as u32 {
+        if fill.push(chunks.address(chunk)) {
+            chunks.give(chunk);
+        }
+    }
+    fill.commit();
+}

@@ -1,0 +1,241 @@
+//! An AF_XDP socket on one queue of a device: created, bound, deleted.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+use std::time::{Duration, Instant};
+
+use libxdp_sys::{
+    XDP_COPY, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY, XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
+    xsk_ring_cons, xsk_ring_prod, xsk_socket, xsk_socket__create, xsk_socket__delete,
+    xsk_socket_config, xsk_socket_config__bindgen_ty_1,
+};
+use rustix::io::Errno;
+use rustix::net::sockopt::{socket_cookie, xdp_options};
+use rustix::net::xdp::XdpOptionsFlags;
+
+use super::config::Config;
+use super::frame::{Chunks, UmemId};
+use super::ring::{Cursor, FillRing};
+use super::rx::prime;
+use super::umem::{Area, Pinned, Umem, check};
+use super::{Error, Link};
+
+/// How long a queue is asked for again. The kernel lets go of a closed socket's
+/// queue only after a grace period, tens of milliseconds as a rule.
+const BUSY_PATIENCE: Duration = Duration::from_secs(2);
+/// The first pause between two attempts; each further one doubles.
+const BUSY_FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause between two attempts.
+const BUSY_LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// `XDP_MAX_TX_SKB_BUDGET` of linux/if_xdp.h (Linux 6.17), not yet in libc.
+const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
+
+/// How a socket is to be bound.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bind {
+    Copy,
+    ZeroCopy,
+}
+
+/// A bound socket with its RX and TX rings, and the UMEM it can't be without.
+pub(super) struct Socket {
+    handle: NonNull<xsk_socket>,
+    queue: u32,
+    pub rx: Pinned<xsk_ring_cons>,
+    pub tx: Pinned<xsk_ring_prod>,
+    /// Last, so that it is deleted after the socket.
+    pub umem: Umem,
+}
+
+// SAFETY: libxdp binds a socket to no thread; the handle is used in creation and
+// deletion only, both by the one owner.
+unsafe impl Send for Socket {}
+// SAFETY: a shared reference gives only the file descriptor, usable from any thread.
+unsafe impl Sync for Socket {}
+
+impl Link for Socket {
+    fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: libxdp closes the descriptor when the UMEM, a field, is deleted.
+        unsafe { BorrowedFd::borrow_raw(self.umem.raw_fd()) }
+    }
+
+    fn queue(&self) -> u32 {
+        self.queue
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // SAFETY: the handle is live; rings and UMEM are dropped after this call.
+        unsafe { xsk_socket__delete(self.handle.as_ptr()) };
+    }
+}
+
+impl Socket {
+    /// Binds, asking again for a while if the queue is taken. Returns the fill
+    /// ring and the RX half's chunks with the socket.
+    pub fn open(config: &Config, bind: Bind) -> Result<(Socket, FillRing, Chunks), Error> {
+        let deadline = Instant::now() + BUSY_PATIENCE;
+        let mut pause = BUSY_FIRST_PAUSE;
+        loop {
+            match Socket::attempt(config, bind) {
+                Err(Error::Busy { .. }) if Instant::now() + pause < deadline => {
+                    std::thread::sleep(pause);
+                    pause = (2 * pause).min(BUSY_LONGEST_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    // A failed attempt starts over from the UMEM: libxdp 1.6 can't create a second
+    // socket on a UMEM after a first that could not be bound (it forgets that the
+    // TX ring exists and the kernel refuses to make another).
+    fn attempt(config: &Config, bind: Bind) -> Result<(Socket, FillRing, Chunks), Error> {
+        let area = Area::map(config.umem_bytes()).map_err(|errno| umem_error(config, errno))?;
+        let umem = Umem::register(area, config).map_err(|errno| umem_error(config, errno))?;
+        // SAFETY: libxdp filled in the ring's description; the ring stays mapped
+        // while the UMEM, which the halves hold, lives; this is its only cursor.
+        let mut fill: FillRing = unsafe { Cursor::new(umem.fill.get().into()) };
+        // SAFETY: the area holds `config.frames()` chunks, these come first, and
+        // the TX half uses only those behind them.
+        let mut chunks =
+            unsafe { Chunks::new(umem.area.base(), config.frame_bytes, 0, config.fill_frames) };
+        // Before the bind, at which a zero-copy driver looks for frames.
+        prime(&mut fill, &mut chunks);
+        let socket =
+            Socket::create(umem, config, bind).map_err(|errno| bind_error(config, bind, errno))?;
+        Ok((socket, fill, chunks))
+    }
+
+    fn create(umem: Umem, config: &Config, bind: Bind) -> Result<Socket, Errno> {
+        let ifname = CString::new(config.ifname.as_str()).map_err(|_| Errno::NODEV)?;
+        let copy = if bind == Bind::Copy {
+            XDP_COPY
+        } else {
+            XDP_ZEROCOPY
+        };
+        let socket_config = xsk_socket_config {
+            rx_size: config.rx_ring,
+            tx_size: config.tx_ring,
+            __bindgen_anon_1: xsk_socket_config__bindgen_ty_1 {
+                libxdp_flags: XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
+            },
+            xdp_flags: 0,
+            bind_flags: (copy | XDP_USE_NEED_WAKEUP) as u16,
+        };
+        let (rx, tx) = (Pinned::consumer(), Pinned::producer());
+        let mut handle = ptr::null_mut();
+        // SAFETY: all pointers are live; libxdp keeps those to `rx`, `tx` and the
+        // UMEM, which the `Socket` keeps in place until it is deleted.
+        let result = unsafe {
+            xsk_socket__create(
+                &mut handle,
+                ifname.as_ptr(),
+                config.queue,
+                umem.as_ptr(),
+                rx.as_ptr(),
+                tx.as_ptr(),
+                &socket_config,
+            )
+        };
+        check(result)?;
+        let handle = NonNull::new(handle).ok_or(Errno::NOMEM)?;
+        Ok(Socket {
+            handle,
+            queue: config.queue,
+            rx,
+            tx,
+            umem,
+        })
+    }
+
+    /// The kernel's cookie of the socket, which names its UMEM.
+    pub fn umem_id(&self) -> Result<UmemId, Errno> {
+        socket_cookie(self.fd()).map(UmemId)
+    }
+
+    /// Whether frames pass without being copied, asked of the kernel.
+    pub fn zero_copy(&self) -> Result<bool, Errno> {
+        Ok(xdp_options(self.fd())?.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY))
+    }
+
+    /// Lets one wake-up call of copy mode transmit up to `frames`, instead of 32.
+    /// Kernels before 6.17 can't; nothing depends on it.
+    pub fn raise_tx_budget(&self, frames: u32) {
+        let value: *const u32 = &frames;
+        let bytes = size_of::<u32>() as libc::socklen_t;
+        let fd = self.fd().as_raw_fd();
+        // SAFETY: `value` points to `bytes` readable bytes during the call.
+        unsafe {
+            libc::setsockopt(
+                fd,
+                libc::SOL_XDP,
+                XDP_MAX_TX_SKB_BUDGET,
+                value.cast(),
+                bytes,
+            )
+        };
+    }
+}
+
+fn umem_error(config: &Config, errno: Errno) -> Error {
+    let ifname = config.ifname.clone();
+    match errno {
+        Errno::PERM | Errno::ACCESS => Error::Permission { ifname },
+        Errno::AFNOSUPPORT => Error::NoAfXdp,
+        // ENOBUFS is what XDP_UMEM_REG says when RLIMIT_MEMLOCK is reached.
+        Errno::NOMEM | Errno::NOBUFS => Error::Memory {
+            ifname,
+            bytes: config.umem_bytes(),
+            errno,
+        },
+        errno => Error::System {
+            what: "registering packet memory (UMEM)",
+            ifname,
+            queue: config.queue,
+            errno,
+        },
+    }
+}
+
+fn bind_error(config: &Config, bind: Bind, errno: Errno) -> Error {
+    let (ifname, queue) = (config.ifname.clone(), config.queue);
+    match errno {
+        Errno::PERM | Errno::ACCESS => Error::Permission { ifname },
+        Errno::NODEV | Errno::NXIO => Error::NoDevice { ifname },
+        Errno::BUSY => Error::Busy { ifname, queue },
+        Errno::NOMEM | Errno::NOBUFS => Error::Memory {
+            ifname,
+            bytes: config.umem_bytes(),
+            errno,
+        },
+        Errno::OPNOTSUPP if bind == Bind::ZeroCopy => Error::NoZeroCopy { ifname },
+        errno => match queues(&ifname) {
+            Some(queues) if errno == Errno::INVAL && queue >= queues => Error::NoQueue {
+                ifname,
+                queue,
+                queues,
+            },
+            _ => Error::System {
+                what: "binding an AF_XDP socket",
+                ifname,
+                queue,
+                errno,
+            },
+        },
+    }
+}
+
+/// How many queues a device has, from sysfs: the kernel admits a socket on a
+/// queue of either direction.
+fn queues(ifname: &str) -> Option<u32> {
+    let (mut rx, mut tx) = (0, 0);
+    for entry in std::fs::read_dir(format!("/sys/class/net/{ifname}/queues")).ok()? {
+        let name = entry.ok()?.file_name();
+        rx += u32::from(name.as_encoded_bytes().starts_with(b"rx-"));
+        tx += u32::from(name.as_encoded_bytes().starts_with(b"tx-"));
+    }
+    Some(rx.max(tx))
+}

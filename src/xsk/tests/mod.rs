@@ -1,0 +1,5 @@
+//! Tests of rings and halves on anonymous memory, and of reception with a kernel.
+
+mod halves;
+mod reception;
+mod ring;

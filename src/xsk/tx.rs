@@ -1,0 +1,224 @@
+//! The transmitting half: frames circulate pool → TX ring → kernel → completion
+//! ring → pool.
+
+use std::sync::Arc;
+
+use libxdp_sys::xdp_desc;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+use super::frame::Chunks;
+use super::ring::{CompletionRing, TxRing};
+use super::{Error, Link};
+
+/// What the transmitting half has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TxCounters {
+    /// Frames queued.
+    pub frames: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Frames not queued because no frame or no TX slot was free.
+    pub not_ready: u64,
+    /// Frames not queued because they were empty or larger than a chunk.
+    pub bad_length: u64,
+    /// Completions of chunks that the kernel did not have.
+    pub bad_completions: u64,
+    /// Wake-up calls.
+    pub wakeups: u64,
+    /// Wake-up calls that left work in the ring.
+    pub again: u64,
+    /// Frames that the kernel took and dropped (`EBUSY`).
+    pub dropped: u64,
+    /// Wake-up calls that found no kernel memory (`ENOBUFS`).
+    pub full: u64,
+    /// Wake-up calls that found the device down (`ENETDOWN`).
+    pub down: u64,
+}
+
+/// What a wake-up call left behind.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// The TX ring is drained, or the driver drains it by itself (zero copy).
+    Done,
+    /// There is more to send than one call does: wake again.
+    Again,
+    /// The kernel took a frame and dropped it, for the device refused it or has
+    /// no carrier. Others may wait: wake again.
+    Dropped,
+    /// The kernel has no memory for a frame now; it stays. Wake again later.
+    Full,
+    /// The device is down; the frames stay. Wake again when it is up.
+    Down,
+}
+
+/// The transmitting half of an [`Xsk`](super::Xsk).
+pub struct Tx {
+    ring: TxRing,
+    completion: CompletionRing,
+    chunks: Chunks,
+    /// Chunks that are free; the one used last is on top, for it may be cached.
+    free: Vec<u32>,
+    /// Whether the driver drains the ring by itself once it was woken.
+    zero_copy: bool,
+    counters: TxCounters,
+    /// Keeps the rings and the UMEM alive; not touched per frame.
+    link: Arc<dyn Link>,
+}
+
+impl Tx {
+    /// Puts the half together. `chunks` are all ours, `completion` has room for
+    /// them all, and `link` keeps the memory of all three.
+    pub(super) fn new(
+        ring: TxRing,
+        completion: CompletionRing,
+        chunks: Chunks,
+        zero_copy: bool,
+        link: Arc<dyn Link>,
+    ) -> Tx {
+        let free = (0..chunks.count() as u32).rev().collect();
+        let counters = TxCounters::default();
+        Tx {
+            ring,
+            completion,
+            chunks,
+            free,
+            zero_copy,
+            counters,
+            link,
+        }
+    }
+
+    /// Takes finished frames back into the pool; how many.
+    pub fn reclaim(&mut self) -> usize {
+        let before = self.free.len();
+        while let Some(address) = self.completion.pop() {
+            match self.chunks.find(address) {
+                Some(chunk) if self.chunks.take(chunk) => self.free.push(chunk),
+                _ => self.counters.bad_completions += 1,
+            }
+        }
+        self.completion.commit();
+        self.free.len() - before
+    }
+
+    /// Whether a frame and a TX slot are free, so that the next `send` succeeds.
+    pub fn ready(&mut self) -> bool {
+        if self.free.is_empty() {
+            self.reclaim();
+        }
+        !self.free.is_empty() && self.ring.available(1) > 0
+    }
+
+    /// The largest frame that `send` takes, in bytes.
+    pub fn frame_capacity(&self) -> usize {
+        self.chunks.frame_bytes()
+    }
+
+    /// Queues a frame of `len` bytes, to be published by `commit`: reserves it and
+    /// its TX slot and lets `fill` write it. The bytes are not zeroed before.
+    ///
+    /// None, counted, and `fill` not called, when not `ready` or when `len` is 0 or
+    /// more than the frame capacity.
+    pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        // The kernel never completes a descriptor of no length: the frame would be lost.
+        if len == 0 || len > self.frame_capacity() {
+            self.counters.bad_length += 1;
+            return None;
+        }
+        if !self.ready() {
+            self.counters.not_ready += 1;
+            return None;
+        }
+        let chunk = *self.free.last()?;
+        // Should `fill` panic, the frame is still in the pool.
+        let result = fill(self.chunks.chunk_mut(chunk, len)?);
+        self.free.pop();
+        self.chunks.give(chunk);
+        let addr = self.chunks.address(chunk);
+        self.ring.push(xdp_desc {
+            addr,
+            len: len as u32,
+            options: 0,
+        });
+        self.counters.frames += 1;
+        self.counters.bytes += len as u64;
+        Some(result)
+    }
+
+    /// Publishes the frames queued so far to the kernel.
+    pub fn commit(&mut self) {
+        self.ring.commit();
+    }
+
+    /// Makes the kernel transmit what is in the TX ring, if it needs to be told.
+    ///
+    /// In copy mode the call itself transmits, up to a budget; in zero copy it
+    /// starts the driver. Follows `__xsk_generic_xmit` in net/xdp/xsk.c.
+    ///
+    /// # Errors
+    /// When the socket is beyond waiting for, such as `ENXIO` once the device is
+    /// gone.
+    pub fn wake(&mut self) -> Result<Wake, Error> {
+        if self.ring.drained() || !self.ring.needs_wakeup() {
+            return Ok(Wake::Done);
+        }
+        self.counters.wakeups += 1;
+        let wake = match send(self.link.fd(), &[], SendFlags::DONTWAIT) {
+            Ok(_) if self.zero_copy || self.ring.drained() => Wake::Done,
+            Ok(_) => Wake::Again,
+            Err(errno) => outcome(errno).ok_or_else(|| Error::Socket {
+                call: "send",
+                queue: self.link.queue(),
+                errno,
+            })?,
+        };
+        match wake {
+            Wake::Done => {}
+            Wake::Again => self.counters.again += 1,
+            Wake::Dropped => self.counters.dropped += 1,
+            Wake::Full => self.counters.full += 1,
+            Wake::Down => self.counters.down += 1,
+        }
+        Ok(wake)
+    }
+
+    /// How many frames were queued and are not yet completed.
+    pub fn pending(&self) -> usize {
+        self.chunks.given()
+    }
+
+    /// What this half has done since it was opened.
+    pub fn counters(&self) -> &TxCounters {
+        &self.counters
+    }
+}
+
+/// What a failed wake-up call means, unless the socket is beyond waiting for.
+fn outcome(errno: Errno) -> Option<Wake> {
+    match errno {
+        // Budget spent, completion ring or socket buffer full, or a signal came.
+        Errno::AGAIN | Errno::INTR => Some(Wake::Again),
+        Errno::BUSY => Some(Wake::Dropped),
+        Errno::NOBUFS => Some(Wake::Full),
+        Errno::NETDOWN => Some(Wake::Down),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_of_a_wakeup_has_its_meaning() {
+        assert_eq!(outcome(Errno::AGAIN), Some(Wake::Again));
+        assert_eq!(outcome(Errno::INTR), Some(Wake::Again));
+        assert_eq!(outcome(Errno::BUSY), Some(Wake::Dropped));
+        assert_eq!(outcome(Errno::NOBUFS), Some(Wake::Full));
+        assert_eq!(outcome(Errno::NETDOWN), Some(Wake::Down));
+        assert_eq!(outcome(Errno::NXIO), None);
+        assert_eq!(outcome(Errno::OPNOTSUPP), None);
+    }
+}
