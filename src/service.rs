@@ -84,7 +84,7 @@ impl<L: Loader> Application for HttpService<L> {
         loop {
             let received = stream.recv(|bytes| conn.input(bytes, &mut cx));
             if stream.peer_closed() {
-                conn.input_end(&mut cx);
+                conn.input_end();
             }
             let mut sent = 0;
             loop {

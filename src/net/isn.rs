@@ -2,10 +2,10 @@
 //! clock of 4 µs ticks, F a keyed SipHash-2-4 of the 4-tuple.
 //!
 //! smoltcp draws the number of a new connection from a small generator that
-//! `Config::random_seed` starts. One step of that generator can be run
-//! backwards, so a seed is computed that yields exactly the wanted number, and a
-//! SYN is answered by a short-lived `Interface` with that seed. A test holds
-//! smoltcp to it.
+//! `Config::random_seed` starts: the second draw, for the first one became the
+//! IP identification. The generator can be run backwards, so a seed is computed
+//! that yields exactly the wanted number, and a SYN is answered by a short-lived
+//! `Interface` with that seed. tests/tcp_segments.rs holds smoltcp to it.
 
 use super::demux::Flow;
 use siphasher::sip::SipHasher24;
@@ -34,12 +34,28 @@ impl IsnSecret {
     }
 }
 
-/// The `random_seed` from which smoltcp's first draw is `number`.
+/// The `random_seed` from which smoltcp's second draw is `number`.
 pub fn seed_for(number: u32) -> u64 {
-    let state = u64::from(number) << OUTPUT_SHIFT;
-    state
-        .wrapping_sub(INCREMENT)
-        .wrapping_mul(inverse(MULTIPLIER))
+    // The low bits of the state do not show in the number: the first that do
+    // for the draw before.
+    let mut second = u64::from(number) << OUTPUT_SHIFT;
+    while !is_identification(output(before(second))) {
+        second += 1;
+    }
+    before(before(second))
+}
+
+/// smoltcp draws again until the identification is not zero.
+fn is_identification(draw: u32) -> bool {
+    (draw ^ (draw >> 16)) as u16 != 0
+}
+
+fn before(state: u64) -> u64 {
+    state.wrapping_sub(INCREMENT).wrapping_mul(inverse(MULTIPLIER))
+}
+
+fn output(state: u64) -> u32 {
+    (state >> (u64::from(OUTPUT_SHIFT) - (state >> 61))) as u32
 }
 
 /// The inverse of an odd number modulo 2^64 (Newton: every step doubles the
@@ -70,6 +86,16 @@ mod tests {
     #[test]
     fn the_multiplier_is_inverted() {
         assert_eq!(MULTIPLIER.wrapping_mul(inverse(MULTIPLIER)), 1);
+    }
+
+    #[test]
+    fn the_second_draw_is_the_number() {
+        let after = |state: u64| state.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
+        for number in [0, 1, 0x1234_5678, u32::MAX].into_iter().chain((0..200_000).map(|n| n * 21_001)) {
+            let first = after(seed_for(number));
+            assert!(is_identification(output(first)));
+            assert_eq!(output(after(first)), number);
+        }
     }
 
     #[test]

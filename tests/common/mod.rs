@@ -1,0 +1,282 @@
+//! The sans-IO server and smoltcp clients on the in-memory wire, in virtual
+//! time.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::Device as _;
+use smoltcp::socket::tcp;
+use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::{Duration as StdDuration, UNIX_EPOCH};
+use xdphttpd::net::demux::{self, LinkAddresses};
+use xdphttpd::net::device::Device;
+use xdphttpd::net::{Duration, Instant, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::service::HttpService;
+use xdphttpd::site::{InlineLoader, Limits, Root, Site};
+use xdphttpd::wire::{Direction, Impairments};
+
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 1);
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 2);
+pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub const MTU_BYTES: usize = 1500;
+const RING_FRAMES: usize = 2048;
+
+/// Starts a stack that serves `root` to anybody on the wire.
+pub fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoader>> {
+    let root = Root::open(root).expect("the test's root exists");
+    let site = Site::new(InlineLoader::new(root), Limits::default());
+    let config = StackConfig {
+        policy: Policy {
+            port: 80,
+            addresses: Some(vec![SERVER]),
+            rx_checksum: RxChecksum::Strict,
+        },
+        mtu_bytes: MTU_BYTES,
+        max_connections,
+        secret: [42; 32],
+    };
+    let wall = UNIX_EPOCH + StdDuration::from_secs(1_700_000_000);
+    Stack::new(&config, HttpService::new(site, wall))
+}
+
+/// The server, the wire in both directions, and the time.
+pub struct Lab {
+    pub stack: Stack<HttpService<InlineLoader>>,
+    pub to_server: Direction,
+    pub to_client: Direction,
+    pub now: Instant,
+}
+
+impl Lab {
+    pub fn new(root: &Path, impairments: Impairments, seed: u64) -> Lab {
+        let direction = |seed| Direction::new(impairments, RING_FRAMES, MTU_BYTES + 14, seed);
+        Lab {
+            stack: stack(root, 1_000),
+            to_server: direction(seed),
+            to_client: direction(seed ^ 0x5555_5555),
+            now: Instant::from_millis(1),
+        }
+    }
+
+    /// Lets the server do everything that it can do now.
+    pub fn serve(&mut self) {
+        let mut sink = self.to_client.sender(self.now);
+        while let Some(frame) = self.to_server.deliver(self.now) {
+            self.stack.frame(&frame, self.now, &mut sink);
+        }
+        while let Some((id, event)) = self.stack.app.completed() {
+            let now = self.now;
+            self.stack.wake(id, now, &mut sink, |app, conn| app.deliver(id, conn, event, now));
+        }
+        self.stack.poll(self.now, &mut sink);
+    }
+
+    /// Sends a frame to the server past any client.
+    pub fn inject(&mut self, frame: &[u8]) {
+        use xdphttpd::net::FrameSink;
+        self.to_server
+            .sender(self.now)
+            .send(frame.len(), |bytes| bytes.copy_from_slice(frame))
+            .expect("room on the wire");
+    }
+
+    /// Lets the clients and the server run until every client is done, or until
+    /// `limit` of virtual time has passed; whether all were done.
+    pub fn run(&mut self, clients: &mut [Client], limit: Duration) -> bool {
+        let end = self.now + limit;
+        while self.now < end {
+            self.serve();
+            self.step_clients(clients);
+            if clients.iter().all(Client::is_done) {
+                return true;
+            }
+            self.pass_time(clients);
+        }
+        false
+    }
+
+    /// Runs the server alone until it has no connection left or `limit` passes.
+    pub fn settle(&mut self, clients: &mut [Client], limit: Duration) {
+        let end = self.now + limit;
+        while self.now < end && (self.stack.connections() > 0 || self.in_flight() > 0) {
+            self.serve();
+            self.step_clients(clients);
+            self.pass_time(clients);
+        }
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.to_server.in_flight() + self.to_client.in_flight()
+    }
+
+    fn step_clients(&mut self, clients: &mut [Client]) {
+        while let Some(frame) = self.to_client.deliver(self.now) {
+            for client in clients.iter_mut() {
+                // Its own frames only, and none with a wrong checksum.
+                if let Ok(segment) = demux::parse(&frame, &client.policy()) {
+                    client.step(Some(segment.packet), self.now, &mut self.to_server);
+                }
+            }
+        }
+        for client in clients {
+            client.step(None, self.now, &mut self.to_server);
+        }
+    }
+
+    /// Moves the clock to whatever happens next.
+    fn pass_time(&mut self, clients: &mut [Client]) {
+        let clients = clients.iter_mut().filter_map(|client| client.next_at(self.now)).min();
+        let next = [self.to_server.next_at(), self.to_client.next_at(), self.stack.next_at(), clients]
+            .into_iter()
+            .flatten()
+            .min();
+        let floor = self.now + Duration::from_micros(1);
+        let ceiling = self.now + Duration::from_millis(100);
+        self.now = next.unwrap_or(ceiling).clamp(floor, ceiling);
+    }
+}
+
+/// A smoltcp client that sends a script of bytes and reads to the end.
+pub struct Client {
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    handle: SocketHandle,
+    pub port: u16,
+    request: Vec<u8>,
+    half_close: bool,
+    closed: bool,
+    pub received: Vec<u8>,
+    /// The server's FIN came after everything before it.
+    pub finished: bool,
+    /// The connection ended otherwise.
+    pub broken: bool,
+    opened: bool,
+}
+
+impl Client {
+    /// A client on its own port that sends `request` (and then FIN, with
+    /// `half_close`).
+    pub fn new(port: u16, request: &[u8], half_close: bool, seed: u64, now: Instant) -> Client {
+        let mut nowhere = Direction::new(Impairments::NONE, 0, 0, 0);
+        let mut sink = nowhere.sender(now);
+        let mut device = client_device(None, &mut sink);
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed ^ u64::from(port);
+        let mut interface = Interface::new(config, &mut device, now);
+        interface.update_ip_addrs(|addresses| {
+            let _ = addresses.push(IpCidr::new(Ipv4Address::from(CLIENT).into(), 0));
+        });
+        let buffer = || tcp::SocketBuffer::new(vec![0; 64 * 1024]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        socket.connect(interface.context(), (SERVER, 80), port).expect("a new socket connects");
+        let mut sockets = SocketSet::new(vec![]);
+        let handle = sockets.add(socket);
+        Client {
+            interface,
+            sockets,
+            handle,
+            port,
+            request: request.to_vec(),
+            half_close,
+            closed: false,
+            received: Vec::new(),
+            finished: false,
+            broken: false,
+            opened: false,
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            port: self.port,
+            addresses: Some(vec![CLIENT]),
+            rx_checksum: RxChecksum::Strict,
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.finished || self.broken
+    }
+
+    fn step(&mut self, packet: Option<&[u8]>, now: Instant, wire: &mut Direction) {
+        let mut sink = wire.sender(now);
+        let mut device = client_device(packet, &mut sink);
+        if packet.is_some() {
+            self.interface.poll_ingress_single(now, &mut device, &mut self.sockets);
+        }
+        let socket = self.sockets.get_mut::<tcp::Socket>(self.handle);
+        self.opened |= socket.may_send();
+        while socket.can_recv() {
+            let received = &mut self.received;
+            let take = |bytes: &mut [u8]| {
+                received.extend_from_slice(bytes);
+                (bytes.len(), ())
+            };
+            socket.recv(take).expect("can_recv was true");
+        }
+        if socket.can_send() && !self.request.is_empty() {
+            let sent = socket.send_slice(&self.request).expect("can_send was true");
+            self.request.drain(..sent);
+        }
+        if self.opened && !self.finished && !self.broken {
+            use tcp::State::*;
+            match socket.state() {
+                CloseWait | Closing | LastAck | TimeWait => self.finished = true,
+                Closed | Listen => self.broken = true,
+                _ => {}
+            }
+        }
+        let said_all = self.half_close && self.request.is_empty();
+        if !self.closed && self.opened && (said_all || self.finished) {
+            self.closed = true;
+            socket.close();
+        }
+        while self.interface.poll_egress(now, &mut device, &mut self.sockets)
+            != smoltcp::iface::PollResult::None
+        {}
+    }
+
+    fn next_at(&mut self, now: Instant) -> Option<Instant> {
+        self.interface.poll_at(now, &self.sockets)
+    }
+}
+
+fn client_device<'a, S: xdphttpd::net::FrameSink>(
+    packet: Option<&'a [u8]>,
+    sink: &'a mut S,
+) -> Device<'a, S> {
+    let link = LinkAddresses { peer: SERVER_MAC, local: CLIENT_MAC };
+    let device = Device { packet, sink, link, mtu_bytes: MTU_BYTES, sent: 0 };
+    debug_assert_eq!(device.capabilities().max_transmission_unit, MTU_BYTES);
+    device
+}
+
+/// Splits a stream of responses with `Content-Length` into (status, body).
+///
+/// # Panics
+/// When it is anything else, or cut short.
+pub fn responses(mut stream: &[u8]) -> Vec<(u16, Vec<u8>)> {
+    let mut found = Vec::new();
+    while !stream.is_empty() {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut headers);
+        let head = match response.parse(stream).expect("a well-formed response") {
+            httparse::Status::Complete(head) => head,
+            httparse::Status::Partial => panic!("a response head is cut short"),
+        };
+        let length = response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+            .map(|header| String::from_utf8_lossy(header.value).parse::<usize>())
+            .expect("Content-Length is there")
+            .expect("Content-Length is a number");
+        let body = stream.get(head..head + length).expect("the whole body is there");
+        found.push((response.code.expect("a status"), body.to_vec()));
+        stream = &stream[head + length..];
+    }
+    found
+}
