@@ -1,1 +1,72 @@
-//! http
+//! HTTP/1.1 and 1.0 for one connection at a time: bytes in, bytes out, no I/O.
+//!
+//! [`Conn`] takes the bytes that a client sends and gives the bytes to send back. A request goes through five steps:
+//!
+//! 1. [`scan`] finds where its head ends, however it is cut up on the way (RFC 9112 section 2).
+//! 2. [`request`] parses and validates the head, once, where it lies.
+//! 3. The target's path becomes a name, and [`Site::find`] an entry, now or by an [`Event`](crate::site::Event).
+//! 4. [`response`] writes the response's head; an entry has most of it ready.
+//! 5. The body follows from memory, or chunk by chunk as [`stream`] has it read.
+//!
+//! Only then is the next request taken: what a client sends ahead stays in its TCP window.
+
+use crate::site::{Now, Site, Waiter};
+
+pub mod conn;
+pub mod date;
+pub mod request;
+pub mod response;
+pub mod scan;
+pub mod status;
+pub mod stream;
+
+pub use conn::Conn;
+pub use date::Date;
+pub use status::Status;
+
+/// What a connection needs from its worker for the time of one call.
+#[derive(Debug)]
+pub struct Context<'a, L> {
+    /// The files.
+    pub site: &'a mut Site<L>,
+    /// Monotonic time.
+    pub now: Now,
+    /// The `Date` of a response that begins now.
+    pub date: &'a Date,
+    /// The name under which the site knows this connection.
+    pub waiter: Waiter,
+    /// Where the connection counts what it does.
+    pub counters: &'a mut Counters,
+}
+
+/// What the connections of one worker have done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests whose head was valid.
+    pub requests: u64,
+    /// Heads refused before they became a request.
+    pub refused_heads: u64,
+    /// Responses begun with a status of 200 to 299.
+    pub responses_2xx: u64,
+    /// Responses begun with a status of 300 to 399.
+    pub responses_3xx: u64,
+    /// Responses begun with a status of 400 to 499.
+    pub responses_4xx: u64,
+    /// Responses begun with a status of 500 to 599.
+    pub responses_5xx: u64,
+    /// Bytes of response bodies that the caller took.
+    pub body_bytes: u64,
+    /// Responses broken off because the file no longer held what their head had promised.
+    pub aborted: u64,
+}
+
+impl Counters {
+    fn count_response(&mut self, code: u16) {
+        match code {
+            200..300 => self.responses_2xx += 1,
+            300..400 => self.responses_3xx += 1,
+            400..500 => self.responses_4xx += 1,
+            _ => self.responses_5xx += 1,
+        }
+    }
+}

@@ -1,1 +1,290 @@
-//! site
+//! The site: a name beneath the root to what it stands for, in memory or being loaded.
+//!
+//! [`resolve`] turns the path of a request into a name. [`Site::find`] answers from memory, or takes note of who waits
+//! and has a [`Loader`] look at the file system, off the packet thread. [`Site::poll`] hands out what has come back.
+//! Nothing here blocks except what loaders do in their own threads, and time is always an argument.
+//!
+//! An entry may be served for [`MAX_AGE`] after the file system was last looked at. One in steady demand is
+//! looked at anew from [`REFRESH_AFTER`] on while it is still served, so it never makes anybody wait; if the file
+//! is unchanged only the time moves. Names that stand for nothing are remembered in the same way.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+mod cache;
+mod entry;
+mod files;
+mod loader;
+mod pool;
+pub mod resolve;
+
+pub use cache::{MAX_AGE, REFRESH_AFTER};
+pub(crate) use entry::http_date;
+pub use entry::{Body, Entry, File};
+pub use files::{CACHED_FILE_BYTES, Found, OpenFile, ReadError, Root, RootError, Validator};
+pub use loader::{Done, InlineLoader, Job, Loader};
+pub use pool::{MAX_JOBS, PoolLoader};
+
+use cache::{Cache, Lookup};
+
+/// Monotonic time since an arbitrary start.
+pub type Now = Duration;
+
+/// Who waits for something: chosen by the caller, opaque to the site.
+///
+/// A value must never come back for somebody else, or they would receive what the first had asked for: let it contain
+/// a generation beside an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Waiter(pub u64);
+
+/// How much a site may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Entries in memory, in bytes.
+    pub cache_bytes: u64,
+    /// Chunks being read at once; further ones stand in line. A response in progress cannot be refused, so this and
+    /// not the loader's own limit holds reads back, and leaves the loader room to open files meanwhile.
+    pub reads: usize,
+}
+
+impl Default for Limits {
+    /// 64 MiB, enough for the hot part of most sites, and 64 reads, more than a disk answers at once.
+    fn default() -> Self {
+        Limits {
+            cache_bytes: 64 * 1024 * 1024,
+            reads: 64,
+        }
+    }
+}
+
+/// The answer to [`Site::find`].
+#[derive(Debug)]
+pub enum Find {
+    /// It is in memory.
+    Ready(Rc<Entry>),
+    /// [`Event::Entry`] will bring it.
+    Pending,
+    /// The loader has too much to do: ask again later.
+    Refused,
+}
+
+/// Something that somebody waited for.
+#[derive(Debug)]
+pub enum Event {
+    /// An entry that [`Site::find`] had pending.
+    Entry {
+        /// Who waited.
+        waiter: Waiter,
+        /// What the name stands for.
+        entry: Rc<Entry>,
+    },
+    /// A chunk that [`Site::read`] was asked for.
+    Chunk {
+        /// Who waited.
+        waiter: Waiter,
+        /// Where the chunk begins in the file, in bytes.
+        offset: u64,
+        /// All its bytes, or why there are none.
+        result: Result<Bytes, ReadError>,
+    },
+}
+
+impl Event {
+    /// Who waited.
+    pub fn waiter(&self) -> Waiter {
+        match *self {
+            Event::Entry { waiter, .. } | Event::Chunk { waiter, .. } => waiter,
+        }
+    }
+}
+
+/// A look at the file system in progress.
+#[derive(Debug)]
+struct Check {
+    started: Now,
+    /// The entry that the check may confirm; kept here because the cache may drop it meanwhile.
+    known: Option<Rc<Entry>>,
+    /// Everybody who asked for the name since: one job serves them all.
+    waiters: Vec<Waiter>,
+}
+
+/// The files beneath one root, as one worker sees them.
+#[derive(Debug)]
+pub struct Site<L> {
+    loader: L,
+    limits: Limits,
+    cache: Cache,
+    checks: HashMap<Arc<[u8]>, Check>,
+    reads_in_flight: usize,
+    reads_in_line: VecDeque<Job>,
+    events: VecDeque<Event>,
+}
+
+impl<L: Loader> Site<L> {
+    /// A site whose files `loader` gets.
+    pub fn new(loader: L, limits: Limits) -> Self {
+        Site {
+            loader,
+            limits,
+            cache: Cache::new(limits.cache_bytes),
+            checks: HashMap::new(),
+            reads_in_flight: 0,
+            reads_in_line: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// What `name`, a result of [`resolve`](resolve::resolve), stands for. Allocates nothing when it is fresh.
+    pub fn find(&mut self, name: &[u8], waiter: Waiter, now: Now) -> Find {
+        match self.cache.look_up(name, now) {
+            Lookup::Fresh(entry) => Find::Ready(entry),
+            Lookup::Aging(entry) => {
+                // When the loader refuses, the next hit tries again.
+                self.check(name, Some(entry.clone()), None, now);
+                Find::Ready(entry)
+            }
+            Lookup::Stale(entry) => self.wait_for(name, Some(entry), waiter, now),
+            Lookup::Absent => self.wait_for(name, None, waiter, now),
+        }
+    }
+
+    /// Asks for `len` bytes of `file` at `offset`; [`Event::Chunk`] brings them.
+    pub fn read(&mut self, file: Arc<OpenFile>, offset: u64, len: usize, waiter: Waiter) {
+        self.reads_in_line.push_back(Job::Read {
+            waiter,
+            file,
+            offset,
+            len,
+        });
+        self.start_reads();
+    }
+
+    /// The next thing that somebody waited for; `None` when nothing else has arrived.
+    pub fn poll(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            match self.loader.completed()? {
+                Done::Open { name, found } => self.finish_check(name, found),
+                Done::Read {
+                    waiter,
+                    offset,
+                    result,
+                } => {
+                    self.reads_in_flight -= 1;
+                    self.events.push_back(Event::Chunk {
+                        waiter,
+                        offset,
+                        result,
+                    });
+                }
+            }
+            self.start_reads();
+        }
+    }
+
+    /// Nobody is behind `waiter` any more. Takes time in proportion to what is outstanding, so it is meant for
+    /// connections that end while they wait. Reads already under way still produce their event.
+    pub fn forget(&mut self, waiter: Waiter) {
+        for check in self.checks.values_mut() {
+            check.waiters.retain(|&other| other != waiter);
+        }
+        self.reads_in_line
+            .retain(|job| !matches!(job, Job::Read { waiter: other, .. } if *other == waiter));
+        self.events.retain(|event| event.waiter() != waiter);
+    }
+
+    /// Bytes that the entries in memory weigh together.
+    pub fn cached_bytes(&self) -> u64 {
+        self.cache.weight_bytes()
+    }
+
+    /// The loader.
+    pub fn loader(&mut self) -> &mut L {
+        &mut self.loader
+    }
+
+    fn wait_for(
+        &mut self,
+        name: &[u8],
+        known: Option<Rc<Entry>>,
+        waiter: Waiter,
+        now: Now,
+    ) -> Find {
+        if self.check(name, known, Some(waiter), now) {
+            Find::Pending
+        } else {
+            Find::Refused
+        }
+    }
+
+    /// Has `name` looked at, unless that is under way already. False when the loader refuses.
+    fn check(
+        &mut self,
+        name: &[u8],
+        known: Option<Rc<Entry>>,
+        waiter: Option<Waiter>,
+        now: Now,
+    ) -> bool {
+        if let Some(check) = self.checks.get_mut(name) {
+            check.waiters.extend(waiter);
+            return true;
+        }
+        let name: Arc<[u8]> = name.into();
+        let validator = known.as_ref().and_then(|entry| entry.known());
+        if self
+            .loader
+            .submit(Job::Open {
+                name: name.clone(),
+                known: validator,
+            })
+            .is_err()
+        {
+            return false;
+        }
+        self.checks.insert(
+            name,
+            Check {
+                started: now,
+                known,
+                waiters: waiter.into_iter().collect(),
+            },
+        );
+        true
+    }
+
+    fn finish_check(&mut self, name: Arc<[u8]>, found: Found) {
+        let Some(check) = self.checks.remove(&name) else {
+            return;
+        };
+        let entry = Entry::from_found(&name, found).map(Rc::new).or(check.known);
+        let Some(entry) = entry else {
+            return; // "unchanged" is never said of what was not known
+        };
+        // The file was looked at after the check had started: counting from its start never overstates freshness.
+        self.cache.insert(name, entry.clone(), check.started);
+        let events = check.waiters.into_iter().map(|waiter| Event::Entry {
+            waiter,
+            entry: entry.clone(),
+        });
+        self.events.extend(events);
+    }
+
+    fn start_reads(&mut self) {
+        while self.reads_in_flight < self.limits.reads {
+            let Some(job) = self.reads_in_line.pop_front() else {
+                return;
+            };
+            if let Err(job) = self.loader.submit(job) {
+                self.reads_in_line.push_front(job);
+                return;
+            }
+            self.reads_in_flight += 1;
+        }
+    }
+}

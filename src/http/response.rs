@@ -1,0 +1,125 @@
+//! Response heads. Each is written whole into the connection's buffer.
+
+use std::io::Write;
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
+
+use super::date::Date;
+use super::status::Status;
+
+/// The methods that files support (RFC 9110 section 10.2.1).
+const ALLOW: &[u8] = b"Allow: GET, HEAD\r\n";
+
+/// When to come back after a 503, in seconds: by then a stalled check has been tried again.
+const RETRY_AFTER: &[u8] = b"Retry-After: 1\r\n";
+
+const CRLF: &[u8] = b"\r\n";
+
+/// What need not be escaped in a path: `pchar` and the slash (RFC 3986 section 3.3).
+const PATH_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'/');
+
+/// What the response says about the connection (RFC 9112 section 9.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// It stays open; in HTTP/1.1 that goes without saying.
+    Persist,
+    /// It stays open, as a client of HTTP/1.0 asked for.
+    KeepAlive,
+    /// It ends after this response.
+    Close,
+}
+
+impl Connection {
+    fn line(self) -> &'static [u8] {
+        match self {
+            Connection::Persist => b"",
+            Connection::KeepAlive => b"Connection: keep-alive\r\n",
+            Connection::Close => b"Connection: close\r\n",
+        }
+    }
+}
+
+/// Appends the head of a response whose first lines an entry has ready.
+pub fn write_ready(out: &mut Vec<u8>, lines: &[u8], date: &Date, connection: Connection) {
+    out.extend_from_slice(lines);
+    finish(out, date, connection);
+}
+
+/// Appends the head of a response that consists of a fixed page.
+pub fn write_page(out: &mut Vec<u8>, status: Status, date: &Date, connection: Connection) {
+    start_page(out, status);
+    match status {
+        Status::MethodNotAllowed => out.extend_from_slice(ALLOW),
+        Status::ServiceUnavailable => out.extend_from_slice(RETRY_AFTER),
+        _ => {}
+    }
+    finish(out, date, connection);
+}
+
+/// Appends the head of a redirect from the directory `name` to itself with a slash; `query` keeps its place.
+///
+/// The location is made from the name and not from the path that was sent. A name has no empty components and its
+/// backslashes are escaped, so no browser can take it for the name of another host (`//host`, `/\host`).
+pub fn write_redirect(
+    out: &mut Vec<u8>,
+    name: &[u8],
+    query: Option<&[u8]>,
+    date: &Date,
+    connection: Connection,
+) {
+    start_page(out, Status::MovedPermanently);
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "Location: /{}/", percent_encode(name, PATH_ESCAPES));
+    if let Some(query) = query {
+        let _ = write!(out, "?{}", percent_encode(query, CONTROLS));
+    }
+    out.extend_from_slice(b"\r\n");
+    finish(out, date, connection);
+}
+
+fn start_page(out: &mut Vec<u8>, status: Status) {
+    out.extend_from_slice(status.line().as_bytes());
+    let length = status.page().len();
+    // Writing to a Vec cannot fail.
+    let _ = write!(
+        out,
+        "Server: xdphttpd\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {length}\r\n\
+         X-Content-Type-Options: nosniff\r\n"
+    );
+}
+
+/// Changes what a finished head says about the connection; it said `from`.
+pub fn change_connection(head: &mut Vec<u8>, from: Connection, to: Connection) {
+    let end = from.line().len() + CRLF.len();
+    head.truncate(head.len().saturating_sub(end));
+    finish_connection(head, to);
+}
+
+fn finish(out: &mut Vec<u8>, date: &Date, connection: Connection) {
+    out.extend_from_slice(date.line());
+    finish_connection(out, connection);
+}
+
+/// The last lines of every head.
+fn finish_connection(out: &mut Vec<u8>, connection: Connection) {
+    out.extend_from_slice(connection.line());
+    out.extend_from_slice(CRLF);
+}

@@ -1,0 +1,66 @@
+//! Status codes that come without an entry, each with its fixed page.
+
+/// Declares the codes; reason phrases and pages are put together at compile time, with nothing of the request in them.
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $reason:literal, $text:literal;)*) => {
+        /// A status that a response carries when there is no file to send (RFC 9110 section 15).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Status {
+            $($(#[$doc])* $name = $code,)*
+        }
+
+        impl Status {
+            /// Every status, in ascending order.
+            pub const ALL: &[Status] = &[$(Status::$name,)*];
+
+            /// The status line with its CRLF.
+            pub fn line(self) -> &'static str {
+                match self {
+                    $(Status::$name => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n"),)*
+                }
+            }
+
+            /// The page that explains it.
+            pub fn page(self) -> &'static str {
+                match self {
+                    $(Status::$name => concat!(
+                        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>", $code, " ", $reason,
+                        "</title>\n<h1>", $code, " ", $reason, "</h1>\n<p>", $text, "</p>\n</html>\n",
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+statuses! {
+    /// The name lacks the slash of a directory.
+    MovedPermanently = 301, "Moved Permanently", "This directory has its address with a slash at the end.";
+    /// The request is not valid HTTP, or its target no valid path.
+    BadRequest = 400, "Bad Request", "The server could not understand this request.";
+    /// The file exists but may not be read.
+    Forbidden = 403, "Forbidden", "The server may not read this file.";
+    /// There is no such file.
+    NotFound = 404, "Not Found", "There is nothing at this address.";
+    /// The method is known, but no file supports it.
+    MethodNotAllowed = 405, "Method Not Allowed", "Files can be asked for with GET and HEAD only.";
+    /// The request line is too long.
+    UriTooLong = 414, "URI Too Long", "The address is longer than this server accepts.";
+    /// The head is too large, or has too many fields.
+    HeaderFieldsTooLarge = 431, "Request Header Fields Too Large", "The request has more header data than this server accepts.";
+    /// The file could not be read.
+    InternalServerError = 500, "Internal Server Error", "The server could not read this file.";
+    /// The method or the transfer coding is not known.
+    NotImplemented = 501, "Not Implemented", "This server does not know what the request asks for.";
+    /// Too much is being loaded already.
+    ServiceUnavailable = 503, "Service Unavailable", "The server is busy. Please try again in a moment.";
+    /// The version is neither 1.0 nor 1.1.
+    VersionNotSupported = 505, "HTTP Version Not Supported", "This server speaks HTTP/1.1 and HTTP/1.0.";
+}
+
+impl Status {
+    /// The three-digit code.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+}

@@ -1,0 +1,101 @@
+//! Entries in memory, and how far each may be trusted.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::Weighter;
+use quick_cache::unsync;
+
+use super::Now;
+use super::entry::{Body, Entry};
+
+/// An entry is not served when its last check is older than this.
+pub const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// From this age on a hit also starts a check, so that an entry in steady demand is renewed before it is too old and
+/// nobody waits for it.
+pub const REFRESH_AFTER: Duration = Duration::from_millis(500);
+
+/// What an entry weighs beside its bytes: the key, the slot, the allocations' own overhead, rounded up.
+const ENTRY_WEIGHT_BYTES: u64 = 512;
+
+/// What an open file weighs. It is chosen for the sake of descriptors, not memory: a cache of 64 MiB then keeps at most
+/// 256 of them, which leaves most of even a 1,024 limit to connections in progress.
+const OPEN_FILE_WEIGHT_BYTES: u64 = 256 * 1024;
+
+/// What the cache knows of a name.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    /// An entry that may be served.
+    Fresh(Rc<Entry>),
+    /// An entry that may be served, but should be checked.
+    Aging(Rc<Entry>),
+    /// An entry that must be checked before it is served.
+    Stale(Rc<Entry>),
+    /// Nothing.
+    Absent,
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    entry: Rc<Entry>,
+    /// No later than the last look at the file system.
+    checked: Now,
+}
+
+#[derive(Debug, Clone)]
+struct Weight;
+
+impl Weighter<Arc<[u8]>, Slot> for Weight {
+    fn weight(&self, name: &Arc<[u8]>, slot: &Slot) -> u64 {
+        let content = match &*slot.entry {
+            Entry::File(file) => match &file.body {
+                Body::Memory(bytes) => (file.head.len() + bytes.len()) as u64,
+                Body::Open(_) => OPEN_FILE_WEIGHT_BYTES,
+            },
+            _ => 0,
+        };
+        ENTRY_WEIGHT_BYTES + name.len() as u64 + content
+    }
+}
+
+/// Entries by name within a budget of bytes; those asked for again outlive those asked for once.
+#[derive(Debug)]
+pub(super) struct Cache {
+    slots: unsync::Cache<Arc<[u8]>, Slot, Weight>,
+}
+
+impl Cache {
+    /// A cache of at most `budget_bytes`.
+    pub(super) fn new(budget_bytes: u64) -> Self {
+        let likely_entries = usize::try_from(budget_bytes / (16 * 1024))
+            .unwrap_or(usize::MAX)
+            .max(16);
+        Cache {
+            slots: unsync::Cache::with_weighter(likely_entries, budget_bytes, Weight),
+        }
+    }
+
+    pub(super) fn look_up(&self, name: &[u8], now: Now) -> Lookup {
+        let Some(slot) = self.slots.get(name) else {
+            return Lookup::Absent;
+        };
+        let entry = slot.entry.clone();
+        match now.saturating_sub(slot.checked) {
+            age if age < REFRESH_AFTER => Lookup::Fresh(entry),
+            age if age < MAX_AGE => Lookup::Aging(entry),
+            _ => Lookup::Stale(entry),
+        }
+    }
+
+    /// Keeps `entry` as the truth at `checked`.
+    pub(super) fn insert(&mut self, name: Arc<[u8]>, entry: Rc<Entry>, checked: Now) {
+        self.slots.insert(name, Slot { entry, checked });
+    }
+
+    /// Bytes that the entries weigh together.
+    pub(super) fn weight_bytes(&self) -> u64 {
+        self.slots.weight()
+    }
+}

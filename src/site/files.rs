@@ -1,0 +1,243 @@
+//! The blocking half: opening and reading files beneath the root. Loaders run this; nothing else does.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::io::{Errno, pread, retry_on_intr};
+
+use super::entry::Body;
+
+/// Files up to this length are kept whole in memory; longer ones are read in chunks as they are sent. Most of a page's
+/// parts are smaller, and a connection never waits for the disk while it sends one.
+pub const CACHED_FILE_BYTES: u64 = 256 * 1024;
+
+/// What a directory is answered with.
+const INDEX: &[u8] = b"index.html";
+
+/// Tries at a file that shrinks while it is read, or a lookup that races with a rename, before it counts as failed.
+const ATTEMPTS: usize = 4;
+
+/// The root cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the root directory {}: {source}; give a directory that the server may read", path.display())]
+pub struct RootError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The directory beneath which every name is looked up.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+}
+
+impl Root {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// It does not exist, is no directory, or may not be read.
+    pub fn open(path: &Path) -> Result<Self, RootError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match openat(CWD, path, flags, Mode::empty()) {
+            Ok(directory) => Ok(Root { directory }),
+            Err(errno) => Err(RootError {
+                path: path.to_owned(),
+                source: errno.into(),
+            }),
+        }
+    }
+}
+
+/// An open regular file that chunks are read from.
+#[derive(Debug)]
+pub struct OpenFile {
+    fd: OwnedFd,
+}
+
+/// What tells one version of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validator {
+    /// Modification time, seconds since the Unix epoch.
+    pub mtime_s: i64,
+    /// Nanoseconds within that second.
+    pub mtime_ns: u32,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Device that the inode is on.
+    pub device: u64,
+}
+
+impl Validator {
+    fn of(stat: &Stat) -> Self {
+        // The types of these fields differ between architectures.
+        #[allow(clippy::unnecessary_cast)]
+        Validator {
+            mtime_s: stat.st_mtime as i64,
+            mtime_ns: stat.st_mtime_nsec as u32,
+            size_bytes: stat.st_size.max(0) as u64,
+            inode: stat.st_ino as u64,
+            device: stat.st_dev as u64,
+        }
+    }
+
+    /// The modification time; times before the epoch count as the epoch.
+    pub fn modified(&self) -> SystemTime {
+        let since_epoch = Duration::new(self.mtime_s.max(0) as u64, self.mtime_ns);
+        UNIX_EPOCH.checked_add(since_epoch).unwrap_or(UNIX_EPOCH)
+    }
+
+    /// A strong entity tag, quotes included.
+    pub fn etag(&self) -> String {
+        format!(
+            "\"{:x}.{:x}-{:x}-{:x}\"",
+            self.mtime_s, self.mtime_ns, self.size_bytes, self.inode
+        )
+    }
+}
+
+/// What a look at the file system found.
+#[derive(Debug)]
+pub enum Found {
+    /// The file still has the validator that was known.
+    Unchanged,
+    /// A regular file.
+    File {
+        /// Identity of the version that was opened.
+        validator: Validator,
+        /// Its content, or the way to it.
+        body: Body,
+        /// Wall-clock time just before the file was looked at.
+        read_at: SystemTime,
+    },
+    /// A directory, named without a final slash.
+    Directory,
+    /// Nothing that is served.
+    NotFound,
+    /// A file that may not be read.
+    Forbidden,
+    /// An input/output error.
+    Failed(io::ErrorKind),
+}
+
+impl From<Errno> for Found {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            // XDEV: the name, or a symbolic link in it, leads out of the root (openat2(2), RESOLVE_BENEATH).
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP | Errno::XDEV => {
+                Found::NotFound
+            }
+            // What opening a socket, or a device without a driver, says.
+            Errno::NXIO | Errno::NODEV => Found::NotFound,
+            Errno::ACCESS | Errno::PERM => Found::Forbidden,
+            _ => Found::Failed(io::Error::from(errno).kind()),
+        }
+    }
+}
+
+/// Looks up `name`, a result of [`resolve`](super::resolve::resolve), beneath `root`.
+///
+/// A file that still has the validator `known` is not read again.
+pub fn open(root: &Root, name: &[u8], known: Option<Validator>) -> Found {
+    let found = if name.is_empty() || name.ends_with(b"/") {
+        match look_up(root, &[name, INDEX].concat(), known) {
+            Ok(Found::Directory) => Ok(Found::NotFound),
+            found => found,
+        }
+    } else {
+        look_up(root, name, known)
+    };
+    found.unwrap_or_else(Found::from)
+}
+
+fn look_up(root: &Root, name: &[u8], known: Option<Validator>) -> Result<Found, Errno> {
+    let read_at = SystemTime::now();
+    let fd = open_beneath(root, name)?;
+    for _ in 0..ATTEMPTS {
+        let stat = fstat(&fd)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Directory => return Ok(Found::Directory),
+            _ => return Ok(Found::NotFound),
+        }
+        let validator = Validator::of(&stat);
+        if known == Some(validator) {
+            return Ok(Found::Unchanged);
+        }
+        if validator.size_bytes > CACHED_FILE_BYTES {
+            let body = Body::Open(Arc::new(OpenFile { fd }));
+            return Ok(Found::File {
+                validator,
+                body,
+                read_at,
+            });
+        }
+        match read_exact(&fd, 0, validator.size_bytes as usize) {
+            Ok(bytes) => {
+                return Ok(Found::File {
+                    validator,
+                    body: Body::Memory(bytes),
+                    read_at,
+                });
+            }
+            Err(ReadError::Shrank) => {}
+            Err(ReadError::Io(kind)) => return Ok(Found::Failed(kind)),
+        }
+    }
+    Ok(Found::Failed(io::ErrorKind::UnexpectedEof))
+}
+
+/// Opens `name` without ever leaving the root: not by `..`, not by a symbolic link, not by a magic link.
+fn open_beneath(root: &Root, name: &[u8]) -> Result<OwnedFd, Errno> {
+    // NONBLOCK: opening a FIFO must not wait for its writer. NOCTTY: nor may a terminal become ours.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut outcome = Err(Errno::AGAIN);
+    for _ in 0..ATTEMPTS {
+        outcome = retry_on_intr(|| openat2(&root.directory, name, flags, Mode::empty(), within));
+        // AGAIN: a rename raced with the lookup of a `..` in a link (openat2(2)).
+        if !matches!(outcome, Err(Errno::AGAIN)) {
+            break;
+        }
+    }
+    outcome
+}
+
+/// Why bytes that a file was to hold could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadError {
+    /// The file ends earlier than it did.
+    Shrank,
+    /// An input/output error.
+    Io(io::ErrorKind),
+}
+
+/// Reads `len` bytes at `offset`, all of them or none.
+///
+/// # Errors
+/// The file no longer reaches that far, or cannot be read.
+pub fn read(file: &OpenFile, offset: u64, len: usize) -> Result<Bytes, ReadError> {
+    read_exact(&file.fd, offset, len)
+}
+
+fn read_exact(fd: impl AsFd, offset: u64, len: usize) -> Result<Bytes, ReadError> {
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let at = offset + bytes.len() as u64;
+        match retry_on_intr(|| pread(&fd, spare_capacity(&mut bytes), at)) {
+            Ok(0) => return Err(ReadError::Shrank),
+            Ok(_) => {}
+            Err(errno) => return Err(ReadError::Io(io::Error::from(errno).kind())),
+        }
+    }
+    // The allocator may have given more room than was asked for.
+    bytes.truncate(len);
+    Ok(Bytes::from(bytes))
+}

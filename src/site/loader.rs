@@ -1,0 +1,116 @@
+//! Work that may block, handed over and collected.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Waiter;
+use super::files::{self, Found, OpenFile, ReadError, Root, Validator};
+
+/// Something to be done where blocking does no harm.
+#[derive(Debug)]
+pub enum Job {
+    /// Look a name up, and read the file if it is small.
+    Open {
+        /// The name, as [`resolve`](super::resolve::resolve) gave it.
+        name: Arc<[u8]>,
+        /// The version already in memory: a file that still has it is not read again.
+        known: Option<Validator>,
+    },
+    /// Read a chunk.
+    Read {
+        /// Who waits for it.
+        waiter: Waiter,
+        /// The file to read from.
+        file: Arc<OpenFile>,
+        /// Where the chunk begins, in bytes.
+        offset: u64,
+        /// Its length in bytes.
+        len: usize,
+    },
+}
+
+/// A finished [`Job`].
+#[derive(Debug)]
+pub enum Done {
+    /// A name was looked up.
+    Open {
+        /// The name.
+        name: Arc<[u8]>,
+        /// What it stands for.
+        found: Found,
+    },
+    /// A chunk was read.
+    Read {
+        /// Who waits for it.
+        waiter: Waiter,
+        /// Where the chunk begins, in bytes.
+        offset: u64,
+        /// The whole chunk, or why there is none.
+        result: Result<Bytes, ReadError>,
+    },
+}
+
+impl Job {
+    /// Does the work; blocks as long as the file system does.
+    pub fn run(self, root: &Root) -> Done {
+        match self {
+            Job::Open { name, known } => {
+                let found = files::open(root, &name, known);
+                Done::Open { name, found }
+            }
+            Job::Read {
+                waiter,
+                file,
+                offset,
+                len,
+            } => Done::Read {
+                waiter,
+                offset,
+                result: files::read(&file, offset, len),
+            },
+        }
+    }
+}
+
+/// Where jobs are done. Neither call ever blocks.
+pub trait Loader {
+    /// Takes a job over.
+    ///
+    /// # Errors
+    /// The job comes back when as many as the loader's limit allows are outstanding.
+    fn submit(&mut self, job: Job) -> Result<(), Job>;
+
+    /// A job that has been finished since, in any order.
+    fn completed(&mut self) -> Option<Done>;
+}
+
+/// Does each job at once, in the calling thread, and reports it at the next [`completed`](Loader::completed): for
+/// tests and simulations, where the order of events must repeat.
+#[derive(Debug)]
+pub struct InlineLoader {
+    root: Root,
+    done: VecDeque<Done>,
+}
+
+impl InlineLoader {
+    /// A loader of files beneath `root`.
+    pub fn new(root: Root) -> Self {
+        InlineLoader {
+            root,
+            done: VecDeque::new(),
+        }
+    }
+}
+
+impl Loader for InlineLoader {
+    fn submit(&mut self, job: Job) -> Result<(), Job> {
+        self.done.push_back(job.run(&self.root));
+        Ok(())
+    }
+
+    fn completed(&mut self) -> Option<Done> {
+        self.done.pop_front()
+    }
+}
