@@ -320,9 +320,12 @@ LINES
 }
 
 test_without_root_it_says_so() {
-    capture setpriv --reuid=65534 --regid=65534 --clear-groups bash "$T" setup
+    # A copy, since the checkout may be in a directory that others can't read.
+    install -D -m 755 "$T" "$SCRATCH/open/testenv.sh"
+    chmod 755 "$SCRATCH"
+    capture setpriv --reuid=65534 --regid=65534 --clear-groups "$SCRATCH/open/testenv.sh" setup
     expect_code 1
-    expect_equal "$OUT" "testenv: needs root: sudo $T setup"
+    expect_equal "$OUT" "testenv: needs root: sudo $SCRATCH/open/testenv.sh setup"
 }
 
 test_a_missing_tool_is_named_with_its_package() {
