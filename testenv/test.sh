@@ -187,7 +187,7 @@ test_stats_and_tcpdump_show_traffic() {
     # Two packets and no more: an echo request and its reply.
     "$T" tcpdump -c 2 --immediate-mode icmp >"$SCRATCH/dump" 2>"$SCRATCH/dump.err" &
     local dump=$!
-    timeout 10 sh -c "until grep -q 'listening on' '$SCRATCH/dump.err'; do sleep 0.05; done"
+    timeout 10 sh -c "until grep -qs 'listening on' '$SCRATCH/dump.err'; do sleep 0.05; done"
     "$T" ping -c 1 >/dev/null
     wait "$dump"
     OUT=$(<"$SCRATCH/dump")
