@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Installs from Debian what the build, the lab and the tests need, if it is
+# missing, and checks that Rust is there. --bench adds the benchmark's tools.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
+
+readonly BUILD=(gcc libc6-dev clang llvm libclang-dev m4 make pkg-config libelf-dev zlib1g-dev
+    linux-libc-dev ca-certificates)
+readonly LAB=(iproute2 iputils-ping ethtool tcpdump util-linux procps)
+readonly TESTS=(curl netcat-openbsd nftables python3)
+readonly POLICY=/usr/sbin/policy-rc.d
+readonly POLICY_MARK='# made by xdphttpd scripts/install.sh'
+
+is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+# install_missing PACKAGE...
+install_missing() {
+    local package missing=()
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+    done
+    (( ${#missing[@]} )) || return 0
+    echo "installing: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt_update_once
+    apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null ||
+        die "apt-get could not install: ${missing[*]}"
+}
+
+UPDATED=
+apt_update_once() {
+    [[ -z $UPDATED ]] || return 0
+    apt-get update -q >/dev/null || die "apt-get update failed: is there a network?"
+    UPDATED=1
+}
+
+# nginx serves the benchmark as a private process. Its package would start a
+# service now and at every boot: policy-rc.d forbids the one, `disable` ends
+# the other. An nginx that is already here stays as it is.
+install_nginx() {
+    [[ -x $(command -v nginx) ]] && return
+    forbid_nginx_start
+    trap allow_nginx_start EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    install_missing nginx-light
+    if command -v systemctl >/dev/null; then
+        systemctl disable nginx.service &>/dev/null || echo "could not disable nginx.service: see to it" >&2
+    fi
+    allow_nginx_start
+    trap - EXIT INT TERM HUP
+}
+
+forbid_nginx_start() {
+    allow_nginx_start                       # what a killed run may have left
+    [[ ! -e $POLICY ]] || mv "$POLICY" "$POLICY.xdphttpd-saved"
+    # shellcheck disable=SC2016 # $1 is the policy's own
+    printf '%s\n' '#!/bin/sh' "$POLICY_MARK" '[ "$1" = nginx ] && exit 101' 'exit 0' >"$POLICY"
+    chmod 755 "$POLICY"
+}
+
+allow_nginx_start() {
+    if grep -qsF "$POLICY_MARK" "$POLICY"; then rm -f "$POLICY"; fi
+    [[ ! -e $POLICY.xdphttpd-saved ]] || mv "$POLICY.xdphttpd-saved" "$POLICY"
+}
+
+main() {
+    local bench=
+    case ${1:-} in
+        '') ;;
+        --bench) bench=1 ;;
+        *) die "unknown argument '$1'; usage: $0 [--bench]" ;;
+    esac
+    require_root
+    command -v apt-get >/dev/null ||
+        die "no apt-get here; install by your own means: ${BUILD[*]} ${LAB[*]} ${TESTS[*]}"
+    local packages=("${BUILD[@]}" "${LAB[@]}" "${TESTS[@]}")
+    # clang -target bpf looks for the 32-bit stub headers on amd64 only.
+    [[ $(dpkg --print-architecture) == amd64 ]] && packages+=(gcc-multilib)
+    install_missing "${packages[@]}"
+    if [[ -n $bench ]]; then
+        install_missing wrk
+        install_nginx
+    fi
+    find_cargo
+    echo "all there: $(as_builder cargo --version)"
+}
+
+main "$@"
