@@ -1,6 +1,7 @@
 //! The `xdphttpd` command: parse, run, exit code.
 
 use clap::Parser;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use xdphttpd::{cli::Cli, config::Config, server};
@@ -32,6 +33,7 @@ fn log_to_stderr(quiet: bool, verbose: u8) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()
         .init();

@@ -131,7 +131,15 @@ fn lines(
         total(now, |s| s.net.closed),
     );
     if let Some(verdicts) = verdicts {
-        text.push_str(&format!("\n  xdp: {verdicts}"));
+        let passed = verdicts.not_ipv4
+            + verdicts.malformed
+            + verdicts.fragment
+            + verdicts.not_tcp
+            + verdicts.other_port
+            + verdicts.other_address
+            + verdicts.empty_slot;
+        let redirected = verdicts.redirected;
+        text.push_str(&format!("\n  xdp: {redirected} redirected, {passed} passed"));
     }
     let troubles = Snapshot::TROUBLES.iter().map(|&(name, figure)| (name, total(now, figure)));
     let troubles: Vec<String> =

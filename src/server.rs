@@ -13,9 +13,11 @@ use crate::service::HttpService;
 use crate::site::{Limits, PoolLoader, Root, Site};
 use crate::stats::Snapshot;
 use crate::worker::{self, Control, Remote, Waker, Worker};
+use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
 use rustix::fd::AsFd;
+use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -141,7 +143,7 @@ fn require_privileges() -> Result<(), Error> {
 async fn serve(config: &Config) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let root = Arc::new(Root::open(&config.root)?);
-    let device = xdp::inspect(&config.dev).await?;
+    let device = inspect(&config.dev).await?;
     let mut watch = Watch::open(device.ifindex).await?;
     let queues = check(config, &device)?;
     let cores = cores(config, queues.len())?;
@@ -182,7 +184,7 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
     if device.addresses.is_empty() && !config.any_address {
         return Err(Error::NoAddress(dev()));
     }
-    let most = xsk::Config::new(dev(), 0).frame_room_bytes() - ETHERNET_HEADER_BYTES;
+    let most = xsk::Config::new(dev(), 0).receivable_bytes() - ETHERNET_HEADER_BYTES;
     if device.mtu > most {
         return Err(Error::Mtu { dev: dev(), mtu: device.mtu, most });
     }
@@ -252,7 +254,7 @@ fn cores(config: &Config, workers: usize) -> Result<Vec<usize>, Error> {
 
 fn secret() -> Result<[u8; 32], Error> {
     let mut secret = [0; 32];
-    let filled = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::empty());
+    let filled = getrandom(&mut secret, GetRandomFlags::empty());
     match filled {
         Ok(32) => Ok(secret),
         Ok(_) => Err(system("drawing a secret")(std::io::ErrorKind::UnexpectedEof.into())),
@@ -427,7 +429,7 @@ impl Served<'_> {
                         Some(Event::AddressRemoved(address)) => { addresses.remove(&address); }
                         Some(Event::Link { up, running }) => self.note_link(up, running),
                         Some(Event::Resync) => {
-                            let device = xdp::inspect(&self.device.name).await?;
+                            let device = inspect(&self.device.name).await?;
                             addresses = device.addresses.into_iter().collect();
                         }
                         Some(Event::Gone) | None => {

@@ -29,6 +29,8 @@ const ROOM_RETRY: Duration = Duration::from_micros(200);
 const DOWN_RETRY: Duration = Duration::from_millis(50);
 /// How often counters are copied out while there is work.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// How often the kernel is asked for its counters of the socket.
+const KERNEL_EVERY: Duration = Duration::from_millis(500);
 
 /// What a worker can be told.
 pub enum Control {
@@ -106,6 +108,8 @@ pub struct Worker {
     origin: std::time::Instant,
     spin: Duration,
     published: Instant,
+    kernel: xsk::Statistics,
+    kernel_asked: Instant,
     /// When frames that the kernel did not take yet want another kick.
     kick_after: Option<Duration>,
     drain_until: Option<Instant>,
@@ -133,6 +137,8 @@ impl Worker {
             origin: std::time::Instant::now(),
             spin,
             published: Instant::ZERO,
+            kernel: xsk::Statistics::default(),
+            kernel_asked: Instant::ZERO,
             kick_after: None,
             drain_until: None,
         };
@@ -285,7 +291,8 @@ impl Worker {
 
     /// Copies the counters out, unless somebody is reading them right now.
     fn publish(&mut self, now: Instant) {
-        if now > self.published + KERNEL_EVERY.into() {
+        if now > self.kernel_asked + KERNEL_EVERY.into() {
+            self.kernel_asked = now;
             self.kernel = self.xsk.statistics().unwrap_or(self.kernel);
         }
         self.published = now;

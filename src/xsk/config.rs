@@ -45,6 +45,9 @@ pub struct Config {
     pub copy: CopyMode,
 }
 
+/// `XDP_PACKET_HEADROOM` of linux/bpf.h.
+const HEADROOM_BYTES: u32 = 256;
+
 impl Config {
     /// The usual settings for one queue: 2048 frames of 4096 bytes each way.
     pub fn new(ifname: impl Into<String>, queue: u32) -> Config {
@@ -57,6 +60,12 @@ impl Config {
             tx_ring: DEFAULT_RING,
             copy: CopyMode::default(),
         }
+    }
+
+    /// The largest frame that can be received, in bytes with its Ethernet header:
+    /// a chunk less the headroom that the kernel keeps (`XDP_PACKET_HEADROOM`).
+    pub fn receivable_bytes(&self) -> u32 {
+        self.frame_bytes - HEADROOM_BYTES
     }
 
     /// Refuses what the kernel would refuse with a bare `EINVAL`.
