@@ -152,7 +152,7 @@ impl Tx {
         self.ring.commit();
     }
 
-    /// Makes the kernel transmit what is in the TX ring, if it needs to be told.
+    /// Makes the kernel transmit what was published, if it needs to be told.
     ///
     /// In copy mode the call itself transmits, up to a budget; in zero copy it
     /// starts the driver. Follows `__xsk_generic_xmit` in net/xdp/xsk.c.
