@@ -120,11 +120,12 @@ fn lines(
     };
     let mut text = format!(
         "stats {seconds:.1} s: rx {:.0} pkt/s {:.1} Mbit/s, tx {:.0} pkt/s {:.1} Mbit/s, {:.0} \
-         req/s, {} connections ({} accepted, {} closed)",
+         wake-ups/s, {:.0} req/s, {} connections ({} accepted, {} closed)",
         rate(|s| s.rx.frames),
         rate(|s| s.rx.bytes * 8) / 1e6,
         rate(|s| s.tx.frames),
         rate(|s| s.tx.bytes * 8) / 1e6,
+        rate(|s| s.tx.wakeups),
         rate(|s| s.http.requests),
         total(now, |s| s.connections),
         total(now, |s| s.net.accepted),
