@@ -1,4 +1,72 @@
-//! xdphttpd: a TCP/HTTP server in user space on AF_XDP.
+//! xdphttpd: an HTTP server whose TCP runs in user space on AF_XDP.
+//!
+//! An XDP program on the device sends IPv4 TCP for our port and addresses into
+//! AF_XDP sockets; everything else (ssh, ARP, ping, IPv6, other ports) goes on
+//! through the kernel as if nothing had happened. This page is the tour of the
+//! house for whoever works on it; the README is for those who run it.
+//!
+//! # The flow of a frame
+//!
+//! ```text
+//!  NIC ──► bpf/xdphttpd.bpf.c ──► everything else: XDP_PASS ──► kernel
+//!              │ ours
+//!              ▼
+//!          RX ring ──► worker ──► net::demux ──► net::flow ──► smoltcp ──► http::conn ──► site
+//!          (xsk::Rx)               whose?         which         TCP         request,       entry in
+//!                                  checksums      connection?               response       memory?
+//!                                     │               │                        │             │ no
+//!                                     ▼               ▼                        ▼             ▼
+//!                                 a counter     net::accept:            head and body    site loader
+//!                                 by cause      RST, silence, new       into the socket  (threads), then
+//!                                                                              │         an eventfd
+//!  NIC ◄── TX ring ◄── frames written in place ◄── smoltcp ◄───────────────────┘
+//!          (xsk::Tx)   one wake-up a batch
+//! ```
+//!
+//! 1. The XDP program ([`xdp`]) redirects what is ours to the XSK of its RX
+//!    queue. An empty slot means `XDP_PASS`.
+//! 2. The [`worker`] takes a batch from the RX ring; each descriptor becomes a
+//!    move-only [`xsk::Frame`]. It takes none while it could not answer.
+//! 3. [`net::demux`] reads the headers once: a segment of ours, or a named
+//!    reason to drop it.
+//! 4. [`net::flow`] finds the connection, or [`net::accept`] says what a first
+//!    segment deserves. [`net::isn`] gives a new one its number (RFC 6528).
+//! 5. [`net::stack`] has smoltcp move that one connection: one `Interface` a
+//!    worker, one `SocketSet` of one socket a connection, so that the cost does
+//!    not depend on how many there are. [`net::timers`] is a timer wheel.
+//! 6. [`service`] carries readable bytes to [`http::Conn`] and takes its
+//!    response. [`site`] answers from memory or loads in its own threads.
+//! 7. smoltcp writes segments straight into reserved UMEM frames; the Ethernet
+//!    header goes back to the neighbour that the connection's frames came from.
+//! 8. With nothing to do the worker spins a little, then sleeps in `poll()` on
+//!    the XSK and one eventfd until the next timer.
+//!
+//! # Who may know whom
+//!
+//! `main → server → worker → {xsk, net, service → {http, site}}`. [`xsk`] and
+//! [`xdp`] know nothing above them and hold all `unsafe` code. [`net`] knows
+//! frames, not rings; [`http`] and [`site`] know no network. [`stats`] and the
+//! types of [`config`] are for everyone. Each outside library has one owner:
+//! etherparse [`net::demux`], httparse `http::request`, smoltcp [`net`], libxdp
+//! and libbpf [`xsk`] and [`xdp`], tokio [`server`] and the file loader, never
+//! the packet path.
+//!
+//! # The seam
+//!
+//! Everything between the rings is sans-IO: frames in, frames out, with time
+//! and secrets as arguments ([`net::Stack`]). Two links carry its frames: the
+//! AF_XDP socket, and the in-memory [`wire`] that loses, reorders, duplicates
+//! and corrupts from a seed. What needs no kernel is tested on the second.
+//!
+//! # Rules of ownership
+//!
+//! - A frame ends in the pool, a ring or the kernel; frames in are frames out.
+//! - Room to answer is made sure of before a segment is taken: backpressure.
+//! - Memory is taken at start or when a connection opens; a request that is
+//!   answered from memory allocates nothing.
+//! - Every table, queue, head, body and wait has a limit with a name and a
+//!   reason, and a counter that says when it bit.
+//! - "More bytes needed" and "not ours" are values, not errors.
 
 #[allow(unsafe_code)]
 pub mod xdp;
