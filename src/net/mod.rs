@@ -2,7 +2,7 @@
 //!
 //! A frame's way, module by module: [`demux`] reads its headers, [`flow`] finds
 //! its connection or [`accept`] says what it deserves ([`isn`] numbers a new
-//! connection), [`stack`] lets smoltcp ([`tcb`], [`device`]) and the
+//! connection), [`stack`] lets smoltcp (`tcb`, [`device`]) and the
 //! [`app`]lication take their turn, [`timers`] remembers when the connection
 //! wants another, and what it sends leaves through a [`link`].
 
