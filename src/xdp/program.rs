@@ -1,0 +1,169 @@
+//! The XDP program, loaded: the embedded one, or one from an object file of the user's own.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use super::error::is_permission;
+use super::maps::{self, AddressSet, Flag, PerCpuCounters, PortSet, XskFds};
+use super::object::{Object, ObjectProgram};
+use super::{Addresses, Error, Ports, Verdicts, XskMap, bpf, log};
+
+const XSKS_MAP: &CStr = c"xsks_map";
+
+/// Where the program comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// The one built from `bpf/xdphttpd.bpf.c` and embedded in this library.
+    Embedded,
+    /// A BPF object file (ELF) that has an XSKMAP named `xsks_map`.
+    File {
+        /// The file.
+        path: &'a Path,
+        /// The program's (function's) name. May be left out if the object has one XDP program.
+        progname: Option<&'a str>,
+    },
+}
+
+impl Source<'_> {
+    fn describe(&self) -> String {
+        match self {
+            Source::Embedded => "the embedded XDP program".into(),
+            Source::File { path, .. } => path.display().to_string(),
+        }
+    }
+}
+
+/// A loaded program and its maps. They go when the last of this value, its
+/// [`Attachment`](super::Attachment)s and the kernel's own uses of them go.
+#[derive(Debug)]
+pub struct Program {
+    fd: OwnedFd,
+    object: String,
+    xsks: XskFds,
+    ports: Option<PortSet>,
+    addresses: Option<AddressSet>,
+    any_address: Option<Flag>,
+    verdicts: Option<PerCpuCounters>,
+}
+
+impl Program {
+    /// Opens and loads a program, with room for the sockets of `queues` RX queues.
+    ///
+    /// # Errors
+    /// The object can't be read, has no XDP program of that name or no `xsks_map`; the process
+    /// lacks CAP_BPF or CAP_NET_ADMIN; the verifier refuses it (its last line is in the error).
+    pub fn load(source: Source<'_>, queues: u32) -> Result<Program, Error> {
+        log::send_to_tracing();
+        let name = source.describe();
+        let (object, progname) = match source {
+            Source::Embedded => (Object::open_embedded(), None),
+            Source::File { path, progname } => (Object::open_file(path), progname),
+        };
+        let object = object.map_err(|source| Error::Open {
+            object: name.clone(),
+            source,
+        })?;
+        let program = choose(&object, &name, progname)?;
+        let refused = |source, verifier| match is_permission(&source) {
+            true => Error::permission(format!("load {name}")),
+            false => Error::Load {
+                object: name.clone(),
+                source,
+                verifier,
+            },
+        };
+        object.make_room(XSKS_MAP, queues).map_err(|error| refused(error, None))?;
+        object.load(program).map_err(|(error, verifier)| refused(error, verifier))?;
+
+        let unusable = |error| refused(error, None);
+        Ok(Program {
+            fd: program.fd().map_err(unusable)?,
+            xsks: object.map(XSKS_MAP).map_err(unusable)?.ok_or_else(|| Error::NoSuchMap {
+                object: name.clone(),
+                map: "xsks_map",
+                kind: "XSKMAP (u32 -> u32)",
+            })?,
+            ports: object.map(c"ports").map_err(unusable)?,
+            addresses: object.map(c"addresses").map_err(unusable)?,
+            any_address: object.map(c"any_address").map_err(unusable)?,
+            verdicts: object.map(c"verdicts").map_err(unusable)?,
+            object: name,
+        })
+    }
+
+    /// RX queue → AF_XDP socket.
+    pub fn xsks(&self) -> XskMap<'_> {
+        XskMap(&self.xsks)
+    }
+
+    /// Our ports; `None` if the user's own program has no such map.
+    pub fn ports(&self) -> Option<Ports<'_>> {
+        self.ports.as_ref().map(Ports)
+    }
+
+    /// Our addresses; `None` if the user's own program has no such map.
+    pub fn addresses(&self) -> Option<Addresses<'_>> {
+        self.addresses.as_ref().map(Addresses)
+    }
+
+    /// Whether frames to any address at all are ours (off at first).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMap`] for a program of the user's own without such a switch.
+    pub fn set_any_address(&self, on: bool) -> Result<(), Error> {
+        let flag = self.any_address.as_ref().ok_or_else(|| Error::NoSuchMap {
+            object: self.object.clone(),
+            map: "any_address",
+            kind: "ARRAY (u32 -> u32)",
+        })?;
+        maps::set_flag(flag, "any_address", on)
+    }
+
+    /// The frames seen so far by verdict; `None` if the user's own program doesn't count them.
+    pub fn verdicts(&self) -> Result<Option<Verdicts>, Error> {
+        self.verdicts.as_ref().map(Verdicts::read).transpose()
+    }
+
+    /// Runs the program once over a frame (BPF_PROG_TEST_RUN; RX queue 0) and returns the XDP
+    /// action. For tests. The frame must have 14 bytes or more.
+    pub fn test_run(&self, frame: &[u8]) -> Result<u32, Error> {
+        bpf::test_run(self.fd.as_fd(), frame).map_err(|source| Error::TestRun {
+            frame_bytes: frame.len(),
+            source,
+        })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn choose<'a>(
+    object: &'a Object,
+    name: &str,
+    progname: Option<&str>,
+) -> Result<ObjectProgram<'a>, Error> {
+    let programs = object.xdp_programs();
+    let existing = || match programs.as_slice() {
+        [] => "none".to_owned(),
+        programs => programs.iter().map(ObjectProgram::name).collect::<Vec<_>>().join(", "),
+    };
+    let none = |wanted: &str| Error::NoSuchProgram {
+        object: name.to_owned(),
+        wanted: wanted.to_owned(),
+        existing: existing(),
+    };
+    match (progname, programs.as_slice()) {
+        (Some(wanted), programs) => {
+            let named = programs.iter().find(|program| program.name() == wanted);
+            named.copied().ok_or_else(|| none(wanted))
+        }
+        (None, [only]) => Ok(*only),
+        (None, []) => Err(none("at all")),
+        (None, _) => Err(Error::AmbiguousProgram {
+            object: name.to_owned(),
+            existing: existing(),
+        }),
+    }
+}
