@@ -133,7 +133,8 @@ static __always_inline enum verdict classify(struct cursor frame)
 	if (total_bytes < header_bytes + sizeof(*tcp))
 		return PASS_MALFORMED;
 
-	if (!cursor_take(&frame, header_bytes - sizeof(*ip)))
+	/* At most 40 bytes, which the mask tells the verifier. */
+	if (!cursor_take(&frame, (header_bytes - sizeof(*ip)) & 0x3c))
 		return PASS_MALFORMED;
 	tcp = cursor_take(&frame, sizeof(*tcp));
 	if (!tcp)
