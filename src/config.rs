@@ -103,7 +103,11 @@ impl Config {
                 (_, true) => CopyMode::ZeroCopy,
                 _ => CopyMode::Auto,
             },
-            spin: if cli.poll_mode { Duration::ZERO } else { DEFAULT_SPIN },
+            spin: if cli.poll_mode {
+                Duration::ZERO
+            } else {
+                DEFAULT_SPIN
+            },
             object: cli.filename.map(|file| (file, cli.progname)),
             rx_checksum: match cli.rx_checksum {
                 cli::RxChecksum::Auto => RxChecksum::Auto,
@@ -150,9 +154,18 @@ mod tests {
     fn flags_become_settings() {
         let plain = config(&[]).expect("valid");
         assert_eq!((plain.mode, plain.copy), (ModeWanted::Auto, CopyMode::Auto));
-        assert_eq!((plain.port, plain.queue, plain.spin), (80, None, DEFAULT_SPIN));
+        assert_eq!(
+            (plain.port, plain.queue, plain.spin),
+            (80, None, DEFAULT_SPIN)
+        );
         let set = config(&["-N", "-z", "-p", "-Q", "3", "--cores", "1,0"]).expect("valid");
-        assert_eq!((set.mode, set.copy), (ModeWanted::Native, CopyMode::ZeroCopy));
-        assert_eq!((set.queue, set.spin, set.cores), (Some(3), Duration::ZERO, vec![1, 0]));
+        assert_eq!(
+            (set.mode, set.copy),
+            (ModeWanted::Native, CopyMode::ZeroCopy)
+        );
+        assert_eq!(
+            (set.queue, set.spin, set.cores),
+            (Some(3), Duration::ZERO, vec![1, 0])
+        );
     }
 }

@@ -43,7 +43,7 @@
 //!
 //! # Who may know whom
 //!
-//! `main → server → worker → {xsk, net, service → {http, site}}`. [`xsk`] and
+//! `main → server → fleet → worker → {xsk, net, service → {http, site}}`. [`xsk`] and
 //! [`xdp`] know nothing above them and hold all `unsafe` code. [`net`] knows
 //! frames, not rings; [`http`] and [`site`] know no network. [`stats`] and the
 //! types of [`config`] are for everyone. Each outside library has one owner:
@@ -75,6 +75,7 @@ pub mod xsk;
 
 pub mod cli;
 pub mod config;
+pub mod fleet;
 pub mod http;
 pub mod net;
 pub mod report;

@@ -15,12 +15,23 @@ pub struct Ready(String);
 
 impl Ready {
     /// Puts the line together, and notes on stderr what was not obtained and why.
-    pub fn new(config: &Config, device: &Device, attachment: &Attachment, sockets: &[Xsk]) -> Ready {
+    pub fn new(
+        config: &Config,
+        device: &Device,
+        attachment: &Attachment,
+        sockets: &[Xsk],
+    ) -> Ready {
         if let Some(reason) = attachment.fallback() {
-            tracing::info!("{}: generic XDP, for native was not to be had: {reason}", device.name);
+            tracing::info!(
+                "{}: generic XDP, for native was not to be had: {reason}",
+                device.name
+            );
         }
         if let Some(reason) = sockets.iter().find_map(Xsk::fallback) {
-            tracing::info!("{}: copy mode, for zero copy was not to be had: {reason}", device.name);
+            tracing::info!(
+                "{}: copy mode, for zero copy was not to be had: {reason}",
+                device.name
+            );
         }
         let unserved = device.rx_queues as usize - sockets.len();
         if unserved > 0 {
@@ -57,7 +68,11 @@ impl Ready {
 
 fn url(address: Option<Ipv4Addr>, port: u16) -> String {
     let host = address.map_or("*".to_owned(), |address| address.to_string());
-    if port == 80 { format!("http://{host}/") } else { format!("http://{host}:{port}/") }
+    if port == 80 {
+        format!("http://{host}/")
+    } else {
+        format!("http://{host}:{port}/")
+    }
 }
 
 fn plural(count: usize, noun: &str) -> String {
@@ -86,7 +101,11 @@ impl Reporter {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             interval
         });
-        Reporter { interval, last: Vec::new(), last_at: start }
+        Reporter {
+            interval,
+            last: Vec::new(),
+            last_at: start,
+        }
     }
 
     /// Resolves when a report is due.
@@ -109,12 +128,7 @@ impl Reporter {
 }
 
 /// One report: rates over `seconds`, then totals of whatever went wrong.
-fn lines(
-    last: &[Snapshot],
-    now: &[Snapshot],
-    verdicts: Option<Verdicts>,
-    seconds: f64,
-) -> String {
+fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, seconds: f64) -> String {
     let rate = |figure: fn(&Snapshot) -> u64| {
         total(now, figure).saturating_sub(total(last, figure)) as f64 / seconds
     };
@@ -140,11 +154,17 @@ fn lines(
             + verdicts.other_address
             + verdicts.empty_slot;
         let redirected = verdicts.redirected;
-        text.push_str(&format!("\n  xdp: {redirected} redirected, {passed} passed"));
+        text.push_str(&format!(
+            "\n  xdp: {redirected} redirected, {passed} passed"
+        ));
     }
-    let troubles = Snapshot::TROUBLES.iter().map(|&(name, figure)| (name, total(now, figure)));
-    let troubles: Vec<String> =
-        troubles.filter(|&(_, count)| count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+    let troubles = Snapshot::TROUBLES
+        .iter()
+        .map(|&(name, figure)| (name, total(now, figure)));
+    let troubles: Vec<String> = troubles
+        .filter(|&(_, count)| count > 0)
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
     if !troubles.is_empty() {
         text.push_str(&format!("\n  drops and troubles: {}", troubles.join(", ")));
     }
@@ -158,9 +178,15 @@ mod tests {
     #[test]
     fn addresses_become_urls() {
         assert_eq!(url(Some([10, 11, 1, 1].into()), 80), "http://10.11.1.1/");
-        assert_eq!(url(Some([10, 11, 1, 1].into()), 8080), "http://10.11.1.1:8080/");
+        assert_eq!(
+            url(Some([10, 11, 1, 1].into()), 8080),
+            "http://10.11.1.1:8080/"
+        );
         assert_eq!(url(None, 80), "http://*/");
-        assert_eq!((plural(1, "queue"), plural(2, "queue")), ("1 queue".into(), "2 queues".into()));
+        assert_eq!(
+            (plural(1, "queue"), plural(2, "queue")),
+            ("1 queue".into(), "2 queues".into())
+        );
     }
 
     #[test]
@@ -176,6 +202,9 @@ mod tests {
         assert!(!text.contains("troubles"), "{text}");
         now.net.drop_tcp_checksum = 7;
         let text = lines(&[], &[now], None, 2.0);
-        assert!(text.ends_with("drops and troubles: bad TCP checksum 7"), "{text}");
+        assert!(
+            text.ends_with("drops and troubles: bad TCP checksum 7"),
+            "{text}"
+        );
     }
 }

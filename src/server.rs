@@ -7,24 +7,18 @@
 //! dying, in whatever way) gives the device back.
 
 use crate::config::{self, Config};
-use crate::net::{Policy, Stack, StackConfig};
+use crate::fleet::{self, Fleet};
+use crate::net::{Policy, StackConfig};
 use crate::report::{self, Reporter};
-use crate::service::HttpService;
-use crate::site::{Limits, PoolLoader, Root, Site};
-use crate::stats::Snapshot;
-use crate::worker::{self, Control, Remote, Waker, Worker};
+use crate::site::Root;
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
 use rustix::fd::AsFd;
-use rustix::rand::{GetRandomFlags, getrandom};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::SystemTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 
 /// Bytes of Ethernet header before the IP packet.
 const ETHERNET_HEADER_BYTES: u32 = 14;
@@ -79,15 +73,9 @@ pub enum Error {
     /// The root cannot be served.
     #[error(transparent)]
     Root(#[from] crate::site::RootError),
-    /// A worker failed.
+    /// The workers did not start, or one failed.
     #[error(transparent)]
-    Worker(#[from] worker::Error),
-    /// A worker ended by a bug.
-    #[error("worker of queue {0} panicked; this is a bug in xdphttpd")]
-    Panicked(u32),
-    /// A processor in `--cores` cannot be used.
-    #[error("--cores {0}: this process may not run there")]
-    Core(usize),
+    Fleet(#[from] fleet::Error),
     /// The operating system refused something basic.
     #[error("{what}: {source}")]
     System {
@@ -127,17 +115,26 @@ pub fn run(config: &Config) -> Result<(), Error> {
 /// Names the capability that is missing, before some call fails with EPERM.
 fn require_privileges() -> Result<(), Error> {
     use rustix::thread::{CapabilitySet, capabilities};
-    let Ok(sets) = capabilities(None) else { return Ok(()) };
+    let Ok(sets) = capabilities(None) else {
+        return Ok(());
+    };
     let has = |set| sets.effective.contains(set);
     let missing: Vec<&str> = [
         ("CAP_NET_ADMIN", has(CapabilitySet::NET_ADMIN)),
         ("CAP_NET_RAW", has(CapabilitySet::NET_RAW)),
-        ("CAP_BPF", has(CapabilitySet::BPF) || has(CapabilitySet::SYS_ADMIN)),
+        (
+            "CAP_BPF",
+            has(CapabilitySet::BPF) || has(CapabilitySet::SYS_ADMIN),
+        ),
     ]
     .into_iter()
     .filter_map(|(name, held)| (!held).then_some(name))
     .collect();
-    if missing.is_empty() { Ok(()) } else { Err(Error::Privilege(missing.join(", "))) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Privilege(missing.join(", ")))
+    }
 }
 
 async fn serve(config: &Config) -> Result<(), Error> {
@@ -146,32 +143,40 @@ async fn serve(config: &Config) -> Result<(), Error> {
     let device = inspect(&config.dev).await?;
     let mut watch = Watch::open(device.ifindex).await?;
     let queues = check(config, &device)?;
-    let cores = cores(config, queues.len())?;
+    let cores = fleet::cores(&config.cores, queues.len())?;
     let program = load(config, &device)?;
-    let attachment =
-        program.attach(device.ifindex, &device.name, config.mode, config.force)?;
+    let attachment = program.attach(device.ifindex, &device.name, config.mode, config.force)?;
 
     let sockets = open_sockets(config, &device, &attachment, &queues)?;
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
     }
     let ready = report::Ready::new(config, &device, &attachment, &sockets);
-    let (ended, mut ends) = mpsc::unbounded_channel();
-    let mut fleet = Fleet::default();
+    let stack = StackConfig {
+        policy: Policy {
+            port: config.port,
+            addresses: (!config.any_address).then(|| device.addresses.clone()),
+            rx_checksum: config.rx_checksum,
+        },
+        mtu_bytes: device.mtu as usize,
+        max_connections: (config.max_connections / queues.len()).max(1),
+    };
+    let mut fleet = Fleet::new(stack, root, config.spin);
     for (socket, core) in sockets.into_iter().zip(cores) {
-        fleet.start(config, &device, &root, socket, core, ended.clone())?;
+        fleet.start(socket, core)?;
     }
-    drop(ended);
 
-    let mut served = Served { config, program: &program, device, attached: true };
+    let mut served = Served {
+        config,
+        program: &program,
+        device,
+    };
     if served.wait_for_carrier(&mut watch, &mut signals).await? {
         ready.print(config.quiet);
-        served.follow(&mut watch, &mut signals, &mut ends, &fleet).await?;
+        served.follow(&mut watch, &mut signals, &mut fleet).await?;
     }
-    fleet.drain(&mut ends, &mut signals).await?;
-    if served.attached {
-        attachment.detach()?;
-    }
+    fleet.drain(signals.next()).await?;
+    attachment.detach()?;
     Ok(())
 }
 
@@ -186,12 +191,18 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
     }
     let most = xsk::Config::new(dev(), 0).receivable_bytes() - ETHERNET_HEADER_BYTES;
     if device.mtu > most {
-        return Err(Error::Mtu { dev: dev(), mtu: device.mtu, most });
+        return Err(Error::Mtu {
+            dev: dev(),
+            mtu: device.mtu,
+            most,
+        });
     }
     match config.queue {
-        Some(queue) if queue >= device.rx_queues => {
-            Err(Error::Queue { dev: dev(), queue, queues: device.rx_queues })
-        }
+        Some(queue) if queue >= device.rx_queues => Err(Error::Queue {
+            dev: dev(),
+            queue,
+            queues: device.rx_queues,
+        }),
         Some(queue) => Ok(vec![queue]),
         None => Ok((0..device.rx_queues).collect()),
     }
@@ -200,7 +211,10 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
 /// Loads the program and tells it what is ours.
 fn load(config: &Config, device: &Device) -> Result<Program, Error> {
     let source = match &config.object {
-        Some((path, progname)) => Source::File { path, progname: progname.as_deref() },
+        Some((path, progname)) => Source::File {
+            path,
+            progname: progname.as_deref(),
+        },
         None => Source::Embedded,
     };
     let program = Program::load(source, device.rx_queues)?;
@@ -235,145 +249,11 @@ fn open_sockets(
     queues.iter().map(open).collect()
 }
 
-/// One processor for each worker: those asked for, or the allowed ones in order.
-fn cores(config: &Config, workers: usize) -> Result<Vec<usize>, Error> {
-    let allowed = sched_getaffinity(None)
-        .map_err(|errno| system("asking for the processors")(errno.into()))?;
-    if let Some(&core) =
-        config.cores.iter().find(|&&core| core >= CpuSet::MAX_CPU || !allowed.is_set(core))
-    {
-        return Err(Error::Core(core));
-    }
-    let usable: Vec<usize> = if config.cores.is_empty() {
-        (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect()
-    } else {
-        config.cores.clone()
-    };
-    Ok(usable.into_iter().cycle().take(workers).collect())
-}
-
-fn secret() -> Result<[u8; 32], Error> {
-    let mut secret = [0; 32];
-    let filled = getrandom(&mut secret, GetRandomFlags::empty());
-    match filled {
-        Ok(32) => Ok(secret),
-        Ok(_) => Err(system("drawing a secret")(std::io::ErrorKind::UnexpectedEof.into())),
-        Err(errno) => Err(system("drawing a secret")(errno.into())),
-    }
-}
-
-/// A worker's end: its queue and what came of it.
-type End = (u32, Result<(), worker::Error>);
-
-/// The running workers.
-#[derive(Default)]
-struct Fleet {
-    workers: Vec<(u32, Remote, std::thread::JoinHandle<()>)>,
-}
-
-impl Fleet {
-    fn start(
-        &mut self,
-        config: &Config,
-        device: &Device,
-        root: &Arc<Root>,
-        socket: Xsk,
-        core: usize,
-        ended: mpsc::UnboundedSender<End>,
-    ) -> Result<(), Error> {
-        let queue = socket.queue();
-        let waker = Waker::new().map_err(|errno| system("making an eventfd")(errno.into()))?;
-        let stack_config = StackConfig {
-            policy: Policy {
-                port: config.port,
-                addresses: served_addresses(config, &device.addresses.iter().copied().collect()),
-                rx_checksum: config.rx_checksum,
-            },
-            mtu_bytes: device.mtu as usize,
-            max_connections: (config.max_connections / device.rx_queues as usize).max(1),
-            secret: secret()?,
-        };
-        let runtime = tokio::runtime::Handle::current();
-        let (root, spin) = (root.clone(), config.spin);
-        let (built, remote) = std::sync::mpsc::sync_channel(1);
-        let body = move || {
-            let mut only = CpuSet::new();
-            only.set(core);
-            if let Err(errno) = sched_setaffinity(None, &only) {
-                tracing::warn!("queue {queue}: not pinned to processor {core}: {errno}");
-            }
-            let wake = waker.clone();
-            let loader = PoolLoader::new(runtime, root, config::FILE_JOBS, move || wake.wake());
-            let service = HttpService::new(Site::new(loader, Limits::default()), SystemTime::now());
-            let stack = Stack::new(&stack_config, service);
-            let (worker, remote) = Worker::new(socket, stack, waker, spin);
-            let _ = built.send(remote);
-            let _ = ended.send((queue, worker.run()));
-        };
-        let thread = std::thread::Builder::new()
-            .name(format!("xdphttpd-q{queue}"))
-            .spawn(body)
-            .map_err(system("starting a worker"))?;
-        let remote = remote.recv().map_err(|_| Error::Panicked(queue))?;
-        self.workers.push((queue, remote, thread));
-        Ok(())
-    }
-
-    fn tell_all(&self, message: impl Fn() -> Control) {
-        for (_, remote, _) in &self.workers {
-            remote.tell(message());
-        }
-    }
-
-    fn snapshots(&self) -> Vec<Snapshot> {
-        let read = |remote: &Remote| remote.snapshot.lock().map(|s| *s).unwrap_or_default();
-        self.workers.iter().map(|(_, remote, _)| read(remote)).collect()
-    }
-
-    /// The queue of a worker that ended without saying so.
-    fn panicked(&self) -> Error {
-        let gone = self.workers.iter().find(|(_, _, thread)| thread.is_finished());
-        Error::Panicked(gone.map_or(0, |&(queue, _, _)| queue))
-    }
-
-    /// Lets the workers finish what is in flight; a second signal cuts it short.
-    async fn drain(
-        self,
-        ends: &mut mpsc::UnboundedReceiver<End>,
-        signals: &mut Signals,
-    ) -> Result<(), Error> {
-        self.tell_all(|| Control::Drain(config::DRAIN_LIMIT));
-        loop {
-            tokio::select! {
-                end = ends.recv() => match end {
-                    Some((_, result)) => result?,
-                    None => break,
-                },
-                () = signals.next() => {
-                    tracing::warn!("told twice to end: not waiting for responses in flight");
-                    self.tell_all(|| Control::Drain(std::time::Duration::ZERO));
-                }
-            }
-        }
-        for (queue, _, thread) in self.workers {
-            thread.join().map_err(|_| Error::Panicked(queue))?;
-        }
-        Ok(())
-    }
-}
-
-/// What the policy of a stack says: `None` is any address.
-fn served_addresses(config: &Config, addresses: &BTreeSet<Ipv4Addr>) -> Option<Vec<Ipv4Addr>> {
-    (!config.any_address).then(|| addresses.iter().copied().collect())
-}
-
 /// The device while it is served.
 struct Served<'a> {
     config: &'a Config,
     program: &'a Program,
     device: Device,
-    /// Whether there is still something to detach from.
-    attached: bool,
 }
 
 impl Served<'_> {
@@ -384,7 +264,10 @@ impl Served<'_> {
         signals: &mut Signals,
     ) -> Result<bool, Error> {
         if !self.device.running && !self.config.quiet {
-            eprintln!("xdphttpd: {} has no carrier yet; waiting for it", self.device.name);
+            eprintln!(
+                "xdphttpd: {} has no carrier yet; waiting for it",
+                self.device.name
+            );
         }
         while !self.device.running {
             tokio::select! {
@@ -393,7 +276,6 @@ impl Served<'_> {
                     if let Some(Event::Link { running, .. }) = event {
                         self.device.running = running;
                     } else if let Some(Event::Gone) | None = event {
-                        self.attached = false;
                         return Err(Error::Gone(self.device.name.clone()));
                     }
                 }
@@ -407,18 +289,14 @@ impl Served<'_> {
         &mut self,
         watch: &mut Watch,
         signals: &mut Signals,
-        ends: &mut mpsc::UnboundedReceiver<End>,
-        fleet: &Fleet,
+        fleet: &mut Fleet,
     ) -> Result<(), Error> {
         let mut addresses: BTreeSet<Ipv4Addr> = self.device.addresses.iter().copied().collect();
         let mut reporter = Reporter::new(self.config.stats);
         loop {
             tokio::select! {
                 () = signals.next() => return Ok(()),
-                end = ends.recv() => {
-                    let Some((_, result)) = end else { return Err(fleet.panicked()) };
-                    return Ok(result?);
-                }
+                failure = fleet.failed() => return Err(failure.into()),
                 () = reporter.due() => {
                     reporter.print(fleet.snapshots(), self.program.verdicts()?);
                 }
@@ -433,8 +311,7 @@ impl Served<'_> {
                             addresses = device.addresses.into_iter().collect();
                         }
                         Some(Event::Gone) | None => {
-                            self.attached = false;
-                            return Err(Error::Gone(self.device.name.clone()));
+                                return Err(Error::Gone(self.device.name.clone()));
                         }
                     }
                     self.readdress(&before, &addresses, fleet)?;
@@ -445,7 +322,13 @@ impl Served<'_> {
 
     fn note_link(&mut self, up: bool, running: bool) {
         if running != self.device.running {
-            let state = if running { "up again" } else if up { "without carrier" } else { "down" };
+            let state = if running {
+                "up again"
+            } else if up {
+                "without carrier"
+            } else {
+                "down"
+            };
             tracing::info!("{} is {state}", self.device.name);
             self.device.running = running;
         }
@@ -470,7 +353,7 @@ impl Served<'_> {
             }
         }
         tracing::info!("now serving {now:?}");
-        fleet.tell_all(|| Control::Addresses(served_addresses(self.config, now)));
+        fleet.readdress(now.iter().copied().collect());
         Ok(())
     }
 }

@@ -110,11 +110,20 @@ impl<L: Loader> Application for HttpService<L> {
 
     fn patience(&self, conn: &Conn) -> Patience {
         if conn.is_idle() {
-            Patience { silence: IDLE_SILENCE, polite: true }
+            Patience {
+                silence: IDLE_SILENCE,
+                polite: true,
+            }
         } else if conn.in_response() {
-            Patience { silence: RESPONSE_SILENCE, polite: false }
+            Patience {
+                silence: RESPONSE_SILENCE,
+                polite: false,
+            }
         } else {
-            Patience { silence: REQUEST_SILENCE, polite: true }
+            Patience {
+                silence: REQUEST_SILENCE,
+                polite: true,
+            }
         }
     }
 

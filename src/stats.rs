@@ -49,9 +49,12 @@ pub struct Snapshot {
     pub kernel: crate::xsk::Statistics,
 }
 
+/// A name and where its count is.
+pub type Trouble = (&'static str, fn(&Snapshot) -> u64);
+
 impl Snapshot {
     /// What can go wrong, by the name that a report gives it.
-    pub const TROUBLES: &[(&str, fn(&Snapshot) -> u64)] = &[
+    pub const TROUBLES: &[Trouble] = &[
         ("not TCP", |s| s.net.drop_not_tcp),
         ("not our port or address", |s| s.net.drop_not_ours),
         ("malformed", |s| s.net.drop_malformed),

@@ -29,6 +29,8 @@ const ROOM_RETRY: Duration = Duration::from_micros(200);
 const DOWN_RETRY: Duration = Duration::from_millis(50);
 /// How often counters are copied out while there is work.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// How often a draining worker looks whether all is said.
+const DRAIN_CHECK: Duration = Duration::from_millis(5);
 /// How often the kernel is asked for its counters of the socket.
 const KERNEL_EVERY: Duration = Duration::from_millis(500);
 
@@ -113,6 +115,7 @@ pub struct Worker {
     /// When frames that the kernel did not take yet want another kick.
     kick_after: Option<Duration>,
     drain_until: Option<Instant>,
+    drain_check_at: Instant,
 }
 
 impl Worker {
@@ -126,8 +129,11 @@ impl Worker {
     ) -> (Worker, Remote) {
         let (sender, control) = channel();
         let snapshot = Arc::new(Mutex::new(Snapshot::default()));
-        let remote =
-            Remote { control: sender, waker: waker.clone(), snapshot: snapshot.clone() };
+        let remote = Remote {
+            control: sender,
+            waker: waker.clone(),
+            snapshot: snapshot.clone(),
+        };
         let worker = Worker {
             xsk,
             stack,
@@ -141,6 +147,7 @@ impl Worker {
             kernel_asked: Instant::ZERO,
             kick_after: None,
             drain_until: None,
+            drain_check_at: Instant::ZERO,
         };
         (worker, remote)
     }
@@ -245,8 +252,17 @@ impl Worker {
         }
     }
 
+    /// Whether the end has come; looks at all connections, but not in every
+    /// round.
     fn has_drained(&mut self, now: Instant) -> bool {
-        self.drain_until.is_some_and(|until| now >= until || self.stack.is_drained())
+        let Some(until) = self.drain_until else {
+            return false;
+        };
+        if now < self.drain_check_at {
+            return false;
+        }
+        self.drain_check_at = now + DRAIN_CHECK.into();
+        now >= until || self.stack.is_drained()
     }
 
     /// Sleeps until a frame, an event or the next timer.
@@ -257,13 +273,24 @@ impl Worker {
             tv_sec: (sleep_us / 1_000_000) as i64,
             tv_nsec: (sleep_us % 1_000_000 * 1_000) as i64,
         };
+        // Frames that could not be answered must not keep it awake.
+        let frames = if self.xsk.tx.ready() {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
         let mut fds = [
-            PollFd::from_borrowed_fd(self.xsk.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.xsk.as_fd(), frames),
             PollFd::from_borrowed_fd(self.waker.0.as_fd(), PollFlags::IN),
         ];
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(source) => return Err(Error::Poll { queue: self.xsk.queue(), source }),
+            Err(source) => {
+                return Err(Error::Poll {
+                    queue: self.xsk.queue(),
+                    source,
+                });
+            }
         }
         if !fds[1].revents().is_empty() {
             self.waker.clear();
@@ -278,13 +305,17 @@ impl Worker {
             // Connections that wait for room wait for completions, which poll()
             // does not report.
             let room = at == Instant::ZERO;
-            wake_at = wake_at.min(if room { now + ROOM_RETRY.into() } else { at.max(now) });
+            wake_at = wake_at.min(if room {
+                now + ROOM_RETRY.into()
+            } else {
+                at.max(now)
+            });
         }
         if let Some(after) = self.kick_after {
             wake_at = wake_at.min(now + after.into());
         }
         if let Some(until) = self.drain_until {
-            wake_at = wake_at.min(until.max(now));
+            wake_at = wake_at.min(until).min(self.drain_check_at).max(now);
         }
         wake_at
     }

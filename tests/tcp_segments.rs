@@ -23,10 +23,16 @@ struct Answer {
 impl Answer {
     fn flags(&self) -> String {
         let tcp = &self.tcp;
-        [(tcp.syn, 'S'), (tcp.ack, 'A'), (tcp.rst, 'R'), (tcp.fin, 'F'), (tcp.psh, 'P')]
-            .into_iter()
-            .filter_map(|(set, letter)| set.then_some(letter))
-            .collect()
+        [
+            (tcp.syn, 'S'),
+            (tcp.ack, 'A'),
+            (tcp.rst, 'R'),
+            (tcp.fin, 'F'),
+            (tcp.psh, 'P'),
+        ]
+        .into_iter()
+        .filter_map(|(set, letter)| set.then_some(letter))
+        .collect()
     }
 }
 
@@ -39,7 +45,10 @@ impl Bench {
     fn new() -> Bench {
         let root = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(root.path().join("one"), "1").expect("writing a test file");
-        Bench { lab: Lab::new(root.path(), Impairments::NONE, 1), _root: root }
+        Bench {
+            lab: Lab::new(root.path(), Impairments::NONE, 1),
+            _root: root,
+        }
     }
 
     /// Sends a frame and returns what comes back at once.
@@ -66,7 +75,11 @@ impl Bench {
         let answers = self.answers(&Segment::syn(port).frame());
         assert_eq!(answers[0].flags(), "SA");
         let number = answers[0].tcp.sequence_number;
-        let ack = Segment { seq: ISS + 1, ack: Some(number + 1), ..Segment::to(port, "A") };
+        let ack = Segment {
+            seq: ISS + 1,
+            ack: Some(number + 1),
+            ..Segment::to(port, "A")
+        };
         assert!(self.answers(&ack.frame()).is_empty());
         number
     }
@@ -108,7 +121,10 @@ impl<'a> Segment<'a> {
             protocol: etherparse::ip_number::TCP,
             source: CLIENT.octets(),
             destination: SERVER.octets(),
-            options: self.ip_options.try_into().expect("whole words of IP options"),
+            options: self
+                .ip_options
+                .try_into()
+                .expect("whole words of IP options"),
             ..Default::default()
         };
         let mut tcp = TcpHeader::new(self.port, 80, self.seq, 64_000);
@@ -140,10 +156,19 @@ impl<'a> Segment<'a> {
 /// Reads an answer, whose checksums must be right.
 fn read(frame: &[u8]) -> Answer {
     let packet = PacketHeaders::from_ethernet_slice(frame).expect("a well-formed frame");
-    let Some(etherparse::LinkHeader::Ethernet2(ethernet)) = packet.link else { panic!("Ethernet") };
-    let Some(etherparse::NetHeaders::Ipv4(ip, _)) = packet.net else { panic!("IPv4") };
-    let Some(TransportHeader::Tcp(tcp)) = packet.transport else { panic!("TCP") };
-    assert_eq!((ip.source, ip.destination), (SERVER.octets(), CLIENT.octets()));
+    let Some(etherparse::LinkHeader::Ethernet2(ethernet)) = packet.link else {
+        panic!("Ethernet")
+    };
+    let Some(etherparse::NetHeaders::Ipv4(ip, _)) = packet.net else {
+        panic!("IPv4")
+    };
+    let Some(TransportHeader::Tcp(tcp)) = packet.transport else {
+        panic!("TCP")
+    };
+    assert_eq!(
+        (ip.source, ip.destination),
+        (SERVER.octets(), CLIENT.octets())
+    );
     assert_eq!(ip.calc_header_checksum(), ip.header_checksum);
     let payload = packet.payload.slice();
     assert_eq!(tcp.calc_checksum_ipv4(&ip, payload), Ok(tcp.checksum));
@@ -158,31 +183,114 @@ fn read(frame: &[u8]) -> Answer {
 #[test]
 fn a_first_segment_gets_what_rfc_9293_says() {
     use TcpOptionElement::*;
-    let all = [MaximumSegmentSize(1_460), SelectiveAcknowledgementPermitted, Noop, WindowScale(7)];
+    let all = [
+        MaximumSegmentSize(1_460),
+        SelectiveAcknowledgementPermitted,
+        Noop,
+        WindowScale(7),
+    ];
     let zero_mss = [MaximumSegmentSize(0)];
     let timestamps = [Timestamp(7, 0)];
     let base = |flags| Segment::to(40_000, flags);
     for (name, segment, want) in [
         ("plain SYN", base("S"), "SA"),
-        ("SYN with MSS, SACK, window scale", Segment { options: &all, ..base("S") }, "SA"),
-        ("SYN with MSS 0", Segment { options: &zero_mss, ..base("S") }, "SA"),
-        ("SYN with timestamps", Segment { options: &timestamps, ..base("S") }, "SA"),
+        (
+            "SYN with MSS, SACK, window scale",
+            Segment {
+                options: &all,
+                ..base("S")
+            },
+            "SA",
+        ),
+        (
+            "SYN with MSS 0",
+            Segment {
+                options: &zero_mss,
+                ..base("S")
+            },
+            "SA",
+        ),
+        (
+            "SYN with timestamps",
+            Segment {
+                options: &timestamps,
+                ..base("S")
+            },
+            "SA",
+        ),
         ("SYN with ECN set-up", base("SEC"), "SA"),
         ("SYN with PSH and URG", base("SPU"), "SA"),
-        ("SYN with data", Segment { payload: b"GET", ..base("S") }, "SA"),
-        ("SYN with IP options", Segment { ip_options: &[1, 1, 1, 0], ..base("S") }, "SA"),
-        ("SYN with number 2^32 - 1", Segment { seq: u32::MAX, ..base("S") }, "SA"),
+        (
+            "SYN with data",
+            Segment {
+                payload: b"GET",
+                ..base("S")
+            },
+            "SA",
+        ),
+        (
+            "SYN with IP options",
+            Segment {
+                ip_options: &[1, 1, 1, 0],
+                ..base("S")
+            },
+            "SA",
+        ),
+        (
+            "SYN with number 2^32 - 1",
+            Segment {
+                seq: u32::MAX,
+                ..base("S")
+            },
+            "SA",
+        ),
         ("SYN and FIN", base("SF"), ""),
         ("SYN and RST", base("SR"), ""),
         ("RST", base("R"), ""),
         ("FIN", base("F"), ""),
         ("nothing set", base(""), ""),
         ("Christmas tree without ACK", base("SFRPU"), ""),
-        ("stray ACK", Segment { ack: Some(77), ..base("A") }, "R"),
-        ("stray SYN and ACK", Segment { ack: Some(77), ..base("SA") }, "R"),
-        ("stray data", Segment { ack: Some(77), payload: b"GET", ..base("AP") }, "R"),
-        ("stray FIN and ACK", Segment { ack: Some(77), ..base("FA") }, "R"),
-        ("stray RST and ACK", Segment { ack: Some(77), ..base("RA") }, ""),
+        (
+            "stray ACK",
+            Segment {
+                ack: Some(77),
+                ..base("A")
+            },
+            "R",
+        ),
+        (
+            "stray SYN and ACK",
+            Segment {
+                ack: Some(77),
+                ..base("SA")
+            },
+            "R",
+        ),
+        (
+            "stray data",
+            Segment {
+                ack: Some(77),
+                payload: b"GET",
+                ..base("AP")
+            },
+            "R",
+        ),
+        (
+            "stray FIN and ACK",
+            Segment {
+                ack: Some(77),
+                ..base("FA")
+            },
+            "R",
+        ),
+        (
+            "stray RST and ACK",
+            Segment {
+                ack: Some(77),
+                ..base("RA")
+            },
+            "",
+        ),
     ] {
         let answers = Bench::new().answers(&segment.frame());
         let flags: Vec<String> = answers.iter().map(Answer::flags).collect();
@@ -195,7 +303,11 @@ fn a_first_segment_gets_what_rfc_9293_says() {
         if want == "R" {
             assert_eq!(tcp.sequence_number, 77, "{name}: <SEQ=SEG.ACK>");
         } else {
-            assert_eq!(tcp.acknowledgment_number, segment.seq.wrapping_add(1), "{name}");
+            assert_eq!(
+                tcp.acknowledgment_number,
+                segment.seq.wrapping_add(1),
+                "{name}"
+            );
             assert!(answers[0].payload.is_empty(), "{name}");
         }
     }
@@ -204,13 +316,30 @@ fn a_first_segment_gets_what_rfc_9293_says() {
 #[test]
 fn a_syn_ack_offers_our_mss_and_only_what_was_offered() {
     use TcpOptionElement::*;
-    let offered = [MaximumSegmentSize(1_400), SelectiveAcknowledgementPermitted, WindowScale(7)];
-    let answers =
-        Bench::new().answers(&Segment { options: &offered, ..Segment::syn(40_000) }.frame());
+    let offered = [
+        MaximumSegmentSize(1_400),
+        SelectiveAcknowledgementPermitted,
+        WindowScale(7),
+    ];
+    let answers = Bench::new().answers(
+        &Segment {
+            options: &offered,
+            ..Segment::syn(40_000)
+        }
+        .frame(),
+    );
     let options: Vec<_> = answers[0].tcp.options_iterator().flatten().collect();
     assert!(options.contains(&MaximumSegmentSize(1_460)), "{options:?}");
-    assert!(options.contains(&SelectiveAcknowledgementPermitted), "{options:?}");
-    assert!(options.iter().any(|option| matches!(option, WindowScale(_))), "{options:?}");
+    assert!(
+        options.contains(&SelectiveAcknowledgementPermitted),
+        "{options:?}"
+    );
+    assert!(
+        options
+            .iter()
+            .any(|option| matches!(option, WindowScale(_))),
+        "{options:?}"
+    );
 
     let answers = Bench::new().answers(&Segment::syn(40_000).frame());
     let options: Vec<_> = answers[0].tcp.options_iterator().flatten().collect();
@@ -219,13 +348,21 @@ fn a_syn_ack_offers_our_mss_and_only_what_was_offered() {
 
 #[test]
 fn options_that_are_cut_off_open_nothing() {
-    let mut frame = Segment { options: &[TcpOptionElement::MaximumSegmentSize(1_460)], ..Segment::syn(1) }.frame();
+    let mut frame = Segment {
+        options: &[TcpOptionElement::MaximumSegmentSize(1_460)],
+        ..Segment::syn(1)
+    }
+    .frame();
     frame[55] = 9; // MSS claims nine bytes of the four there are
     frame[51] = frame[51].wrapping_sub(5); // and the checksum agrees
     let mut bench = Bench::new();
     assert!(bench.answers(&frame).is_empty());
     assert_eq!(bench.lab.stack.connections(), 0);
-    assert_eq!(bench.lab.stack.counters.drop_malformed, 1, "{:?}", bench.lab.stack.counters);
+    assert_eq!(
+        bench.lab.stack.counters.drop_malformed, 1,
+        "{:?}",
+        bench.lab.stack.counters
+    );
 }
 
 #[test]
@@ -233,13 +370,22 @@ fn initial_sequence_numbers_are_those_of_rfc_6528() {
     let mut bench = Bench::new();
     let secret = IsnSecret([42; 16]);
     for port in 40_000..40_050 {
-        let flow = Flow { remote: CLIENT, local: SERVER, remote_port: port, local_port: 80 };
+        let flow = Flow {
+            remote: CLIENT,
+            local: SERVER,
+            remote_port: port,
+            local_port: 80,
+        };
         bench.lab.inject(&Segment::syn(port).frame());
         bench.lab.now += Duration::from_micros(3_333);
         let want = secret.number(flow, bench.lab.now);
         bench.lab.serve();
         bench.lab.now += Duration::from_millis(1);
-        let frame = bench.lab.to_client.deliver(bench.lab.now).expect("a SYN-ACK");
+        let frame = bench
+            .lab
+            .to_client
+            .deliver(bench.lab.now)
+            .expect("a SYN-ACK");
         assert_eq!(read(&frame).tcp.sequence_number, want, "port {port}");
     }
 }
@@ -247,8 +393,17 @@ fn initial_sequence_numbers_are_those_of_rfc_6528() {
 #[test]
 fn answers_go_to_the_neighbour_that_asked() {
     let mut bench = Bench::new();
-    for (port, mac) in [(40_000, [2, 0, 0, 0, 0, 0x22]), (40_001, [2, 0, 0, 0, 0, 0x33])] {
-        let answers = bench.answers(&Segment { mac, ..Segment::syn(port) }.frame());
+    for (port, mac) in [
+        (40_000, [2, 0, 0, 0, 0, 0x22]),
+        (40_001, [2, 0, 0, 0, 0, 0x33]),
+    ] {
+        let answers = bench.answers(
+            &Segment {
+                mac,
+                ..Segment::syn(port)
+            }
+            .frame(),
+        );
         assert_eq!(answers[0].destination, mac);
         assert_eq!(answers[0].source, SERVER_MAC);
     }
@@ -267,8 +422,14 @@ fn a_request_is_answered_in_one_segment_that_also_acknowledges_it() {
     };
     let answers = bench.answers(&segment.frame());
     assert_eq!(answers.len(), 1);
-    assert_eq!(answers[0].tcp.acknowledgment_number, ISS + 1 + request.len() as u32);
-    assert_eq!(common::responses(&answers[0].payload), [(200, b"1".to_vec())]);
+    assert_eq!(
+        answers[0].tcp.acknowledgment_number,
+        ISS + 1 + request.len() as u32
+    );
+    assert_eq!(
+        common::responses(&answers[0].payload),
+        [(200, b"1".to_vec())]
+    );
 }
 
 #[test]
@@ -290,9 +451,21 @@ fn in_time_wait_a_newer_syn_opens_the_connection_anew_and_an_older_one_does_not(
     let answers = bench.answers(&segment(end, ack, "AF", b"").frame());
     assert_eq!(answers.iter().map(Answer::flags).collect::<Vec<_>>(), ["A"]);
 
-    let older = bench.answers(&Segment { seq: ISS, ..Segment::syn(40_000) }.frame());
+    let older = bench.answers(
+        &Segment {
+            seq: ISS,
+            ..Segment::syn(40_000)
+        }
+        .frame(),
+    );
     assert!(older.iter().all(|answer| !answer.tcp.syn));
-    let newer = bench.answers(&Segment { seq: end + 10, ..Segment::syn(40_000) }.frame());
+    let newer = bench.answers(
+        &Segment {
+            seq: end + 10,
+            ..Segment::syn(40_000)
+        }
+        .frame(),
+    );
     assert_eq!(newer.iter().map(Answer::flags).collect::<Vec<_>>(), ["SA"]);
     assert_eq!(newer[0].tcp.acknowledgment_number, end + 11);
 }

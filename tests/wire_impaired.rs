@@ -48,20 +48,34 @@ fn bodies_are_exact_for_200_seeds_of_loss_reordering_and_duplication() {
         // Two clients take everything pipelined on one connection, one asks for
         // one file and half-closes. The large file is streamed, and long at this
         // loss: every tenth seed has it.
-        let wanted: Vec<_> =
-            files.iter().filter(|(name, _)| seed % 10 == 0 || name != "/large.bin").collect();
+        let wanted: Vec<_> = files
+            .iter()
+            .filter(|(name, _)| seed % 10 == 0 || name != "/large.bin")
+            .collect();
         let last = wanted.len() - 1;
-        let pipeline: String =
-            wanted.iter().enumerate().map(|(i, (name, _))| get(name, i == last)).collect();
+        let pipeline: String = wanted
+            .iter()
+            .enumerate()
+            .map(|(i, (name, _))| get(name, i == last))
+            .collect();
         let mut clients = [
             Client::new(40_000, pipeline.as_bytes(), false, seed, lab.now),
             Client::new(40_001, pipeline.as_bytes(), false, seed, lab.now),
-            Client::new(40_002, get(&files[1].0, false).as_bytes(), true, seed, lab.now),
+            Client::new(
+                40_002,
+                get(&files[1].0, false).as_bytes(),
+                true,
+                seed,
+                lab.now,
+            ),
         ];
         assert!(
             lab.run(&mut clients, Duration::from_secs(3_600)),
             "seed {seed}: not done; received {:?}",
-            clients.iter().map(|client| client.received.len()).collect::<Vec<_>>()
+            clients
+                .iter()
+                .map(|client| client.received.len())
+                .collect::<Vec<_>>()
         );
         for client in &clients[..2] {
             assert!(client.finished, "seed {seed}: connection broken");
@@ -72,7 +86,11 @@ fn bodies_are_exact_for_200_seeds_of_loss_reordering_and_duplication() {
                 assert!(body == want, "seed {seed}: wrong bytes in {name}");
             }
         }
-        assert_eq!(responses(&clients[2].received), [(200, files[1].1.clone())], "seed {seed}");
+        assert_eq!(
+            responses(&clients[2].received),
+            [(200, files[1].1.clone())],
+            "seed {seed}"
+        );
 
         lab.to_client.impair(Impairments::NONE);
         lab.to_server.impair(Impairments::NONE);
@@ -80,9 +98,15 @@ fn bodies_are_exact_for_200_seeds_of_loss_reordering_and_duplication() {
         assert_eq!(lab.stack.connections(), 0, "seed {seed}: connections left");
         let counters = lab.stack.counters;
         assert_eq!(counters.accepted, counters.closed, "seed {seed}");
-        assert_eq!(counters.rx_frames, lab.to_server.tally.delivered, "seed {seed}");
+        assert_eq!(
+            counters.rx_frames, lab.to_server.tally.delivered,
+            "seed {seed}"
+        );
         assert_eq!(counters.tx_frames, lab.to_client.tally.sent, "seed {seed}");
-        assert!(balanced(lab.to_server.tally) && balanced(lab.to_client.tally), "seed {seed}");
+        assert!(
+            balanced(lab.to_server.tally) && balanced(lab.to_client.tally),
+            "seed {seed}"
+        );
     }
 }
 
@@ -92,9 +116,20 @@ fn a_seed_replays_bit_for_bit() {
     fs::write(root.path().join("a"), content(3, 50_000)).expect("writing a test file");
     let run = || {
         let mut lab = Lab::new(root.path(), BAD, 77);
-        let mut clients = [Client::new(40_000, get("/a", true).as_bytes(), false, 1, lab.now)];
+        let mut clients = [Client::new(
+            40_000,
+            get("/a", true).as_bytes(),
+            false,
+            1,
+            lab.now,
+        )];
         assert!(lab.run(&mut clients, Duration::from_secs(3_600)));
-        (lab.now, lab.to_client.tally, lab.to_server.tally, clients[0].received.clone())
+        (
+            lab.now,
+            lab.to_client.tally,
+            lab.to_server.tally,
+            clients[0].received.clone(),
+        )
     };
     assert_eq!(run(), run());
 }

@@ -51,7 +51,9 @@ fn is_identification(draw: u32) -> bool {
 }
 
 fn before(state: u64) -> u64 {
-    state.wrapping_sub(INCREMENT).wrapping_mul(inverse(MULTIPLIER))
+    state
+        .wrapping_sub(INCREMENT)
+        .wrapping_mul(inverse(MULTIPLIER))
 }
 
 fn output(state: u64) -> u32 {
@@ -91,7 +93,10 @@ mod tests {
     #[test]
     fn the_second_draw_is_the_number() {
         let after = |state: u64| state.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
-        for number in [0, 1, 0x1234_5678, u32::MAX].into_iter().chain((0..200_000).map(|n| n * 21_001)) {
+        for number in [0, 1, 0x1234_5678, u32::MAX]
+            .into_iter()
+            .chain((0..200_000).map(|n| n * 21_001))
+        {
             let first = after(seed_for(number));
             assert!(is_identification(output(first)));
             assert_eq!(output(after(first)), number);

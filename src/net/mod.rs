@@ -22,4 +22,4 @@ pub use demux::{Policy, RxChecksum};
 pub use flow::ConnId;
 pub use link::FrameSink;
 pub use smoltcp::time::{Duration, Instant};
-pub use stack::{Stack, StackConfig};
+pub use stack::{Secret, Stack, StackConfig};

@@ -43,9 +43,11 @@ pub struct StackConfig {
     pub mtu_bytes: usize,
     /// Connections at most; a SYN above it is dropped and counted.
     pub max_connections: usize,
-    /// Keys the flow table's hash (first half) and the sequence numbers (second).
-    pub secret: [u8; 32],
 }
+
+/// Keys the flow table's hash (first half) and the sequence numbers (second):
+/// drawn at random for every stack, fixed where a run must replay.
+pub type Secret = [u8; 32];
 
 struct Connection<C> {
     flow: Flow,
@@ -90,10 +92,10 @@ pub struct Stack<A: Application> {
 
 impl<A: Application> Stack<A> {
     /// A stack without connections.
-    pub fn new(config: &StackConfig, app: A) -> Stack<A> {
+    pub fn new(config: &StackConfig, secret: &Secret, app: A) -> Stack<A> {
         let (mut table_key, mut isn_key) = ([0; 16], [0; 16]);
-        table_key.copy_from_slice(&config.secret[..16]);
-        isn_key.copy_from_slice(&config.secret[16..]);
+        table_key.copy_from_slice(&secret[..16]);
+        isn_key.copy_from_slice(&secret[16..]);
         Stack {
             policy: config.policy.clone(),
             mtu_bytes: config.mtu_bytes,
@@ -315,22 +317,24 @@ impl<A: Application> Stack<A> {
         }
     }
 
-    /// Whether every connection has ended, or only waits out TIME-WAIT.
+    /// Whether every peer has all that it was sent: no connection is left that
+    /// has something to say. Walks over all connections.
     pub fn is_drained(&mut self) -> bool {
+        let said_all = |state| matches!(state, State::FinWait2 | State::TimeWait);
         self.table.ids().into_iter().all(|id| {
-            self.table
-                .get_mut(id)
-                .is_none_or(|connection| connection.tcb.socket().state() == State::TimeWait)
+            let connection = self.table.get_mut(id);
+            connection.is_none_or(|connection| said_all(connection.tcb.socket().state()))
         })
     }
 
-    /// Ends all connections: RST to those that are open, as far as there is
-    /// room to send it.
+    /// Forgets all connections: with RST, as far as there is room to send it,
+    /// those that were not drained, and in silence those that were.
     pub fn abort_all<S: FrameSink>(&mut self, now: Instant, sink: &mut S) {
         for id in self.table.ids() {
             if let Some(connection) = self.table.get_mut(id) {
-                if connection.tcb.socket().state() != State::TimeWait {
-                    connection.tcb.socket().abort();
+                let socket = connection.tcb.socket();
+                if !matches!(socket.state(), State::FinWait2 | State::TimeWait) {
+                    socket.abort();
                     self.turn(id, None, now, sink);
                 }
             }

@@ -6,7 +6,7 @@
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::Device as _;
 use smoltcp::socket::tcp;
-use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address};
+use smoltcp::wire::{HardwareAddress, IpCidr};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration as StdDuration, UNIX_EPOCH};
@@ -36,10 +36,9 @@ pub fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoa
         },
         mtu_bytes: MTU_BYTES,
         max_connections,
-        secret: [42; 32],
     };
     let wall = UNIX_EPOCH + StdDuration::from_secs(1_700_000_000);
-    Stack::new(&config, HttpService::new(site, wall))
+    Stack::new(&config, &[42; 32], HttpService::new(site, wall))
 }
 
 /// The server, the wire in both directions, and the time.
@@ -69,7 +68,9 @@ impl Lab {
         }
         while let Some((id, event)) = self.stack.app.completed() {
             let now = self.now;
-            self.stack.wake(id, now, &mut sink, |app, conn| app.deliver(id, conn, event, now));
+            self.stack.wake(id, now, &mut sink, |app, conn| {
+                app.deliver(id, conn, event, now)
+            });
         }
         self.stack.poll(self.now, &mut sink);
     }
@@ -128,11 +129,19 @@ impl Lab {
 
     /// Moves the clock to whatever happens next.
     fn pass_time(&mut self, clients: &mut [Client]) {
-        let clients = clients.iter_mut().filter_map(|client| client.next_at(self.now)).min();
-        let next = [self.to_server.next_at(), self.to_client.next_at(), self.stack.next_at(), clients]
-            .into_iter()
-            .flatten()
+        let clients = clients
+            .iter_mut()
+            .filter_map(|client| client.next_at(self.now))
             .min();
+        let next = [
+            self.to_server.next_at(),
+            self.to_client.next_at(),
+            self.stack.next_at(),
+            clients,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         let floor = self.now + Duration::from_micros(1);
         let ceiling = self.now + Duration::from_millis(100);
         self.now = next.unwrap_or(ceiling).clamp(floor, ceiling);
@@ -167,11 +176,13 @@ impl Client {
         config.random_seed = seed ^ u64::from(port);
         let mut interface = Interface::new(config, &mut device, now);
         interface.update_ip_addrs(|addresses| {
-            let _ = addresses.push(IpCidr::new(Ipv4Address::from(CLIENT).into(), 0));
+            let _ = addresses.push(IpCidr::new(CLIENT.into(), 0));
         });
         let buffer = || tcp::SocketBuffer::new(vec![0; 64 * 1024]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
-        socket.connect(interface.context(), (SERVER, 80), port).expect("a new socket connects");
+        socket
+            .connect(interface.context(), (SERVER, 80), port)
+            .expect("a new socket connects");
         let mut sockets = SocketSet::new(vec![]);
         let handle = sockets.add(socket);
         Client {
@@ -205,7 +216,8 @@ impl Client {
         let mut sink = wire.sender(now);
         let mut device = client_device(packet, &mut sink);
         if packet.is_some() {
-            self.interface.poll_ingress_single(now, &mut device, &mut self.sockets);
+            self.interface
+                .poll_ingress_single(now, &mut device, &mut self.sockets);
         }
         let socket = self.sockets.get_mut::<tcp::Socket>(self.handle);
         self.opened |= socket.may_send();
@@ -234,7 +246,9 @@ impl Client {
             self.closed = true;
             socket.close();
         }
-        while self.interface.poll_egress(now, &mut device, &mut self.sockets)
+        while self
+            .interface
+            .poll_egress(now, &mut device, &mut self.sockets)
             != smoltcp::iface::PollResult::None
         {}
     }
@@ -248,8 +262,17 @@ fn client_device<'a, S: xdphttpd::net::FrameSink>(
     packet: Option<&'a [u8]>,
     sink: &'a mut S,
 ) -> Device<'a, S> {
-    let link = LinkAddresses { peer: SERVER_MAC, local: CLIENT_MAC };
-    let device = Device { packet, sink, link, mtu_bytes: MTU_BYTES, sent: 0 };
+    let link = LinkAddresses {
+        peer: SERVER_MAC,
+        local: CLIENT_MAC,
+    };
+    let device = Device {
+        packet,
+        sink,
+        link,
+        mtu_bytes: MTU_BYTES,
+        sent: 0,
+    };
     debug_assert_eq!(device.capabilities().max_transmission_unit, MTU_BYTES);
     device
 }
@@ -274,7 +297,9 @@ pub fn responses(mut stream: &[u8]) -> Vec<(u16, Vec<u8>)> {
             .map(|header| String::from_utf8_lossy(header.value).parse::<usize>())
             .expect("Content-Length is there")
             .expect("Content-Length is a number");
-        let body = stream.get(head..head + length).expect("the whole body is there");
+        let body = stream
+            .get(head..head + length)
+            .expect("the whole body is there");
         found.push((response.code.expect("a status"), body.to_vec()));
         stream = &stream[head + length..];
     }

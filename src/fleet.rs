@@ -1,0 +1,237 @@
+//! The workers' threads: one for each socket, pinned, started, watched, told
+//! what has changed, and brought home.
+
+use crate::config::{DRAIN_LIMIT, FILE_JOBS};
+use crate::net::{Secret, Stack, StackConfig};
+use crate::service::HttpService;
+use crate::site::{Limits, PoolLoader, Root, Site};
+use crate::stats::Snapshot;
+use crate::worker::{self, Control, Remote, Waker, Worker};
+use crate::xsk::Xsk;
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+/// Why workers did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A worker failed.
+    #[error(transparent)]
+    Worker(#[from] worker::Error),
+    /// A worker ended by a bug.
+    #[error("the worker of queue {0} panicked; this is a bug in xdphttpd")]
+    Panicked(u32),
+    /// A processor in `--cores` cannot be used.
+    #[error("--cores {0}: there is no such processor, or this process may not run on it")]
+    Core(usize),
+    /// The operating system refused something basic.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+fn refused(what: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::System {
+        what,
+        source: errno.into(),
+    }
+}
+
+/// One processor for each of `workers`: those `wanted`, or else the allowed ones
+/// in order; when there are fewer, they are shared.
+///
+/// # Errors
+/// A wanted processor does not exist or is not allowed.
+pub fn cores(wanted: &[usize], workers: usize) -> Result<Vec<usize>, Error> {
+    let allowed = sched_getaffinity(None).map_err(refused("ask for the processors"))?;
+    let is_allowed = |core: usize| core < CpuSet::MAX_CPU && allowed.is_set(core);
+    if let Some(&core) = wanted.iter().find(|&&core| !is_allowed(core)) {
+        return Err(Error::Core(core));
+    }
+    let usable: Vec<usize> = if wanted.is_empty() {
+        (0..CpuSet::MAX_CPU)
+            .filter(|&core| is_allowed(core))
+            .collect()
+    } else {
+        wanted.to_vec()
+    };
+    Ok(usable.into_iter().cycle().take(workers).collect())
+}
+
+/// How a worker ended; `None`: it panicked.
+type Outcome = Option<Result<(), worker::Error>>;
+
+/// Tells of a worker's end, however it ends.
+struct Obituary {
+    queue: u32,
+    outcome: Outcome,
+    to: mpsc::UnboundedSender<(u32, Outcome)>,
+}
+
+impl Obituary {
+    fn write(&mut self, result: Result<(), worker::Error>) {
+        self.outcome = Some(result);
+    }
+}
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        // Nobody listens any more when the server itself has failed.
+        let _ = self.to.send((self.queue, self.outcome.take()));
+    }
+}
+
+/// The running workers.
+pub struct Fleet {
+    stack: StackConfig,
+    root: Arc<Root>,
+    spin: Duration,
+    workers: Vec<(u32, Remote, JoinHandle<()>)>,
+    ended: mpsc::UnboundedSender<(u32, Outcome)>,
+    ends: mpsc::UnboundedReceiver<(u32, Outcome)>,
+}
+
+impl Fleet {
+    /// No workers yet; those to come have such stacks, serve `root` and spin for
+    /// `spin` before they sleep.
+    pub fn new(stack: StackConfig, root: Arc<Root>, spin: Duration) -> Fleet {
+        let (ended, ends) = mpsc::unbounded_channel();
+        Fleet {
+            stack,
+            root,
+            spin,
+            workers: Vec::new(),
+            ended,
+            ends,
+        }
+    }
+
+    /// Starts the worker of `socket` on processor `core`. Needs a tokio runtime,
+    /// whose blocking threads will read its files.
+    ///
+    /// # Errors
+    /// The operating system gives no thread, descriptor or randomness.
+    pub fn start(&mut self, socket: Xsk, core: usize) -> Result<(), Error> {
+        let queue = socket.queue();
+        let waker = Waker::new().map_err(refused("make an eventfd"))?;
+        let secret = secret()?;
+        let mut obituary = Obituary {
+            queue,
+            outcome: None,
+            to: self.ended.clone(),
+        };
+        let (stack, root, spin) = (self.stack.clone(), self.root.clone(), self.spin);
+        let (runtime, (built, remote)) = (Handle::current(), std::sync::mpsc::channel());
+        // Built in its thread: what a worker holds never crosses threads.
+        let body = move || {
+            pin(queue, core);
+            let wake = waker.clone();
+            let loader = PoolLoader::new(runtime, root, FILE_JOBS, move || wake.wake());
+            let service = HttpService::new(Site::new(loader, Limits::default()), SystemTime::now());
+            let stack = Stack::new(&stack, &secret, service);
+            let (worker, remote) = Worker::new(socket, stack, waker, spin);
+            let _ = built.send(remote);
+            obituary.write(worker.run());
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("xdphttpd-q{queue}"))
+            .spawn(body)
+            .map_err(|source| Error::System {
+                what: "start a worker's thread",
+                source,
+            })?;
+        let remote = remote.recv().map_err(|_| Error::Panicked(queue))?;
+        self.workers.push((queue, remote, thread));
+        Ok(())
+    }
+
+    /// Resolves when a worker has ended that should not have.
+    pub async fn failed(&mut self) -> Error {
+        loop {
+            match self.ends.recv().await {
+                Some((queue, None)) => return Error::Panicked(queue),
+                Some((_, Some(Err(error)))) => return error.into(),
+                Some((_, Some(Ok(())))) => {}
+                // `ended` is kept, so the channel cannot close.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What the workers counted when they last had a moment.
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let read = |remote: &Remote| remote.snapshot.lock().map(|s| *s).unwrap_or_default();
+        self.workers
+            .iter()
+            .map(|(_, remote, _)| read(remote))
+            .collect()
+    }
+
+    /// The addresses served have changed.
+    pub fn readdress(&self, addresses: Vec<Ipv4Addr>) {
+        for (_, remote, _) in &self.workers {
+            remote.tell(Control::Addresses(Some(addresses.clone())));
+        }
+    }
+
+    /// Lets the workers finish what is in flight, for the limit at most or until
+    /// `hurry` resolves.
+    ///
+    /// # Errors
+    /// A worker failed on the way.
+    pub async fn drain(mut self, hurry: impl Future<Output = ()>) -> Result<(), Error> {
+        let drain = |limit| {
+            for (_, remote, _) in &self.workers {
+                remote.tell(Control::Drain(limit));
+            }
+        };
+        drain(DRAIN_LIMIT);
+        let mut hurry = std::pin::pin!(hurry);
+        let mut hurried = false;
+        let mut running = self.workers.len();
+        while running > 0 {
+            tokio::select! {
+                end = self.ends.recv() => {
+                    let Some((queue, outcome)) = end else { break };
+                    outcome.ok_or(Error::Panicked(queue))??;
+                    running -= 1;
+                }
+                () = &mut hurry, if !hurried => {
+                    hurried = true;
+                    tracing::warn!("told twice to end: not waiting for responses in flight");
+                    drain(Duration::ZERO);
+                }
+            }
+        }
+        // Their last breath: sockets close, and the queues are free.
+        for (queue, _, thread) in self.workers {
+            thread.join().map_err(|_| Error::Panicked(queue))?;
+        }
+        Ok(())
+    }
+}
+
+fn pin(queue: u32, core: usize) {
+    let mut only = CpuSet::new();
+    only.set(core);
+    if let Err(errno) = sched_setaffinity(None, &only) {
+        tracing::warn!("queue {queue}: its worker is not pinned to processor {core}: {errno}");
+    }
+}
+
+fn secret() -> Result<Secret, Error> {
+    let mut secret = [0; 32];
+    // Up to 256 bytes come whole or not at all (getrandom(2)).
+    getrandom(&mut secret, GetRandomFlags::empty()).map_err(refused("draw a secret"))?;
+    Ok(secret)
+}
