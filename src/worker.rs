@@ -16,6 +16,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::time::Timespec;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -44,7 +45,15 @@ pub enum Control {
 
 /// Wakes a sleeping worker from any thread.
 #[derive(Clone)]
-pub struct Waker(Arc<OwnedFd>);
+pub struct Waker(Arc<Bell>);
+
+struct Bell {
+    /// What sleep looks at.
+    eventfd: OwnedFd,
+    /// What a busy worker looks at: a load instead of a system call and of a
+    /// look into each queue.
+    rung: AtomicBool,
+}
 
 impl Waker {
     /// A new eventfd.
@@ -52,19 +61,30 @@ impl Waker {
     /// # Errors
     /// As eventfd(2): out of descriptors.
     pub fn new() -> rustix::io::Result<Waker> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Waker(Arc::new(eventfd(0, flags)?)))
+        let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Waker(Arc::new(Bell {
+            eventfd,
+            rung: AtomicBool::new(false),
+        })))
     }
 
-    /// Wakes the worker, or keeps it from falling asleep.
+    /// Wakes the worker, or keeps it from falling asleep. To be called when what
+    /// it is to find is there.
     pub fn wake(&self) {
+        self.0.rung.store(true, Ordering::Release);
         // EAGAIN means that the counter is at its limit: it will wake.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.0.eventfd, &1u64.to_ne_bytes());
+    }
+
+    /// Whether the bell was rung since the last look.
+    fn answer(&self) -> bool {
+        // A plain load first: it leaves the cache line shared.
+        self.0.rung.load(Ordering::Relaxed) && self.0.rung.swap(false, Ordering::Acquire)
     }
 
     fn clear(&self) {
         // EAGAIN means that nobody has called: as good.
-        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+        let _ = rustix::io::read(&self.0.eventfd, &mut [0; 8]);
     }
 }
 
@@ -186,9 +206,12 @@ impl Worker {
     fn round(&mut self, now: Instant) -> Result<bool, Error> {
         self.stack.app.tick(now, SystemTime::now);
         let received = self.receive(now);
-        let loaded = self.deliver(now);
+        let rung = self.waker.answer();
+        if rung {
+            self.listen(now);
+            self.deliver(now);
+        }
         self.stack.poll(now, &mut self.xsk.tx);
-        self.listen(now);
         let sent = self.send()?;
         if received > 0 {
             self.xsk.rx.commit();
@@ -196,7 +219,7 @@ impl Worker {
                 self.xsk.rx.wake()?;
             }
         }
-        Ok(received + loaded > 0 || sent)
+        Ok(received > 0 || rung || sent)
     }
 
     /// Takes frames through the stack while what they cause can be sent.
@@ -213,15 +236,12 @@ impl Worker {
     }
 
     /// Hands loaded files to the connections that wait for them.
-    fn deliver(&mut self, now: Instant) -> usize {
-        let mut delivered = 0;
+    fn deliver(&mut self, now: Instant) {
         while let Some((id, event)) = self.stack.app.completed() {
             self.stack.wake(id, now, &mut self.xsk.tx, |app, conn| {
                 app.deliver(id, conn, event, now);
             });
-            delivered += 1;
         }
-        delivered
     }
 
     /// Publishes queued frames and kicks the kernel; whether that moved any.
@@ -281,7 +301,7 @@ impl Worker {
         };
         let mut fds = [
             PollFd::from_borrowed_fd(self.xsk.as_fd(), frames),
-            PollFd::from_borrowed_fd(self.waker.0.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.waker.0.eventfd.as_fd(), PollFlags::IN),
         ];
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
