@@ -45,7 +45,7 @@ pub enum Error {
     )]
     NoAddress(String),
     /// `-Q` names a queue that is not there.
-    #[error("-Q {queue}: {dev} has {queues} RX queue(s), numbered from 0")]
+    #[error("-Q {queue}: {dev} has {}", queue_range(*.queues))]
     Queue {
         /// The device.
         dev: String,
@@ -86,8 +86,13 @@ pub enum Error {
     #[error("worker of queue {0} panicked; this is a bug in xdphttpd")]
     Panicked(u32),
     /// A processor in `--cores` cannot be used.
-    #[error("--cores {0}: this process may not run there")]
-    Core(usize),
+    #[error("--cores {core}: this process may run on {allowed} only")]
+    Core {
+        /// The processor asked for.
+        core: usize,
+        /// Those that are allowed.
+        allowed: String,
+    },
     /// The operating system refused something basic.
     #[error("{what}: {source}")]
     System {
@@ -100,6 +105,13 @@ pub enum Error {
 
 fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::System { what, source }
+}
+
+fn queue_range(queues: u32) -> String {
+    match queues {
+        0 | 1 => "only RX queue 0".to_owned(),
+        queues => format!("RX queues 0 to {}", queues - 1),
+    }
 }
 
 /// Runs the server until it is told to end by SIGINT or SIGTERM.
@@ -251,17 +263,22 @@ fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<X
 fn cores(config: &Config, workers: usize) -> Result<Vec<usize>, Error> {
     let allowed = sched_getaffinity(None)
         .map_err(|errno| system("asking for the processors")(errno.into()))?;
-    if let Some(&core) =
-        config.cores.iter().find(|&&core| core >= CpuSet::MAX_CPU || !allowed.is_set(core))
-    {
-        return Err(Error::Core(core));
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect();
+    if let Some(&core) = config.cores.iter().find(|core| !allowed.contains(core)) {
+        return Err(Error::Core { core, allowed: ranges(&allowed) });
     }
-    let usable: Vec<usize> = if config.cores.is_empty() {
-        (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect()
-    } else {
-        config.cores.clone()
-    };
+    let usable = if config.cores.is_empty() { allowed } else { config.cores.clone() };
     Ok(usable.into_iter().cycle().take(workers).collect())
+}
+
+/// Ascending numbers as `0-3,6`.
+fn ranges(numbers: &[usize]) -> String {
+    let consecutive = numbers.chunk_by(|a, b| a + 1 == *b);
+    let texts = consecutive.map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        only => only.iter().map(usize::to_string).collect(),
+    });
+    texts.collect::<Vec<String>>().join(",")
 }
 
 fn secret() -> Result<[u8; 32], Error> {
@@ -507,5 +524,16 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_as_ranges() {
+        assert_eq!(ranges(&[0, 1, 2, 3, 6, 8, 9]), "0-3,6,8-9");
+        assert_eq!((ranges(&[5]), ranges(&[])), ("5".into(), String::new()));
     }
 }
