@@ -28,8 +28,13 @@ pub enum Error {
     #[error("the worker of queue {0} panicked; this is a bug in xdphttpd")]
     Panicked(u32),
     /// A processor in `--cores` cannot be used.
-    #[error("--cores {0}: there is no such processor, or this process may not run on it")]
-    Core(usize),
+    #[error("--cores {core}: this process may run on {allowed} only")]
+    Core {
+        /// The processor asked for.
+        core: usize,
+        /// Those that are allowed.
+        allowed: String,
+    },
     /// The operating system refused something basic.
     #[error("cannot {what}: {source}")]
     System {
@@ -54,18 +59,31 @@ fn refused(what: &'static str) -> impl FnOnce(Errno) -> Error {
 /// A wanted processor does not exist or is not allowed.
 pub fn cores(wanted: &[usize], workers: usize) -> Result<Vec<usize>, Error> {
     let allowed = sched_getaffinity(None).map_err(refused("ask for the processors"))?;
-    let is_allowed = |core: usize| core < CpuSet::MAX_CPU && allowed.is_set(core);
-    if let Some(&core) = wanted.iter().find(|&&core| !is_allowed(core)) {
-        return Err(Error::Core(core));
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
+        .filter(|&core| allowed.is_set(core))
+        .collect();
+    if let Some(&core) = wanted.iter().find(|core| !allowed.contains(core)) {
+        return Err(Error::Core {
+            core,
+            allowed: ranges(&allowed),
+        });
     }
-    let usable: Vec<usize> = if wanted.is_empty() {
-        (0..CpuSet::MAX_CPU)
-            .filter(|&core| is_allowed(core))
-            .collect()
+    let usable = if wanted.is_empty() {
+        allowed
     } else {
         wanted.to_vec()
     };
     Ok(usable.into_iter().cycle().take(workers).collect())
+}
+
+/// Ascending numbers as `0-3,6`.
+fn ranges(numbers: &[usize]) -> String {
+    let consecutive = numbers.chunk_by(|a, b| a + 1 == *b);
+    let texts = consecutive.map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        only => only.iter().map(usize::to_string).collect(),
+    });
+    texts.collect::<Vec<String>>().join(",")
 }
 
 /// How a worker ended; `None`: it panicked.
@@ -234,4 +252,15 @@ fn secret() -> Result<Secret, Error> {
     // Up to 256 bytes come whole or not at all (getrandom(2)).
     getrandom(&mut secret, GetRandomFlags::empty()).map_err(refused("draw a secret"))?;
     Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_as_ranges() {
+        assert_eq!(ranges(&[0, 1, 2, 3, 6, 8, 9]), "0-3,6,8-9");
+        assert_eq!((ranges(&[5]), ranges(&[])), ("5".into(), String::new()));
+    }
 }

@@ -39,7 +39,7 @@ pub enum Error {
     )]
     NoAddress(String),
     /// `-Q` names a queue that is not there.
-    #[error("-Q {queue}: {dev} has {queues} RX queue(s), numbered from 0")]
+    #[error("-Q {queue}: {dev} has {}", queue_range(*.queues))]
     Queue {
         /// The device.
         dev: String,
@@ -88,6 +88,13 @@ pub enum Error {
 
 fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::System { what, source }
+}
+
+fn queue_range(queues: u32) -> String {
+    match queues {
+        0 | 1 => "only RX queue 0".to_owned(),
+        queues => format!("RX queues 0 to {}", queues - 1),
+    }
 }
 
 /// Runs the server until it is told to end by SIGINT or SIGTERM.
@@ -145,9 +152,14 @@ async fn serve(config: &Config) -> Result<(), Error> {
     let queues = check(config, &device)?;
     let cores = fleet::cores(&config.cores, queues.len())?;
     let program = load(config, &device)?;
-    let attachment = program.attach(device.ifindex, &device.name, config.mode, config.force)?;
+    let attachment = attach(config, &device, &program, &queues)?;
 
-    let sockets = open_sockets(config, &device, &attachment, &queues)?;
+    let copy = match (config.copy, attachment.mode()) {
+        // Zero copy needs the driver's own XDP.
+        (CopyMode::Auto, xdp::Mode::Generic) => CopyMode::Copy,
+        (copy, _) => copy,
+    };
+    let sockets = open_sockets(&device, &queues, copy)?;
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
     }
@@ -231,18 +243,29 @@ fn load(config: &Config, device: &Device) -> Result<Program, Error> {
     Ok(program)
 }
 
-fn open_sockets(
+/// Attaches the program. Somebody else's makes way only if that is wanted, and
+/// only when its queues can be had: what it serves is not stopped for nothing.
+fn attach(
     config: &Config,
     device: &Device,
-    attachment: &Attachment,
+    program: &Program,
     queues: &[u32],
-) -> Result<Vec<Xsk>, Error> {
+) -> Result<Attachment, Error> {
+    let attach = |force| program.attach(device.ifindex, &device.name, config.mode, force);
+    match attach(false) {
+        Err(xdp::Error::Occupied { .. }) if config.force => {
+            drop(open_sockets(device, queues, CopyMode::Copy)?);
+            Ok(attach(true)?)
+        }
+        attached => Ok(attached?),
+    }
+}
+
+fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<Xsk>, Error> {
     let open = |&queue: &u32| {
-        let mut wanted = xsk::Config::new(device.name.clone(), queue);
-        wanted.copy = match (config.copy, attachment.mode()) {
-            // Zero copy needs the driver's own XDP.
-            (CopyMode::Auto, xdp::Mode::Generic) => CopyMode::Copy,
-            (copy, _) => copy,
+        let wanted = xsk::Config {
+            copy,
+            ..xsk::Config::new(device.name.clone(), queue)
         };
         Ok(Xsk::open(&wanted)?)
     };
