@@ -178,12 +178,11 @@ async fn serve(config: &Config) -> Result<(), Error> {
         fleet.start(socket, core)?;
     }
 
-    let mut served = Served {
-        config,
-        program: &program,
-        device,
-    };
-    if served.wait_for_carrier(&mut watch, &mut signals).await? {
+    let mut served = Served::new(config, &program, device);
+    if served
+        .wait_for_carrier(&mut watch, &mut signals, &fleet)
+        .await?
+    {
         ready.print(config.quiet);
         served.follow(&mut watch, &mut signals, &mut fleet).await?;
     }
@@ -272,36 +271,40 @@ fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<X
     queues.iter().map(open).collect()
 }
 
-/// The device while it is served.
+/// The device while it is served, as far as it changes.
 struct Served<'a> {
     config: &'a Config,
     program: &'a Program,
-    device: Device,
+    name: String,
+    running: bool,
+    addresses: BTreeSet<Ipv4Addr>,
 }
 
-impl Served<'_> {
+impl<'a> Served<'a> {
+    fn new(config: &'a Config, program: &'a Program, device: Device) -> Served<'a> {
+        Served {
+            config,
+            program,
+            name: device.name,
+            running: device.running,
+            addresses: device.addresses.into_iter().collect(),
+        }
+    }
+
     /// Waits until frames can flow; false when a signal came first.
     async fn wait_for_carrier(
         &mut self,
         watch: &mut Watch,
         signals: &mut Signals,
+        fleet: &Fleet,
     ) -> Result<bool, Error> {
-        if !self.device.running && !self.config.quiet {
-            eprintln!(
-                "xdphttpd: {} has no carrier yet; waiting for it",
-                self.device.name
-            );
+        if !self.running {
+            tracing::warn!("{} has no carrier yet: waiting for it", self.name);
         }
-        while !self.device.running {
+        while !self.running {
             tokio::select! {
                 () = signals.next() => return Ok(false),
-                event = watch.next() => {
-                    if let Some(Event::Link { running, .. }) = event {
-                        self.device.running = running;
-                    } else if let Some(Event::Gone) | None = event {
-                        return Err(Error::Gone(self.device.name.clone()));
-                    }
-                }
+                event = watch.next() => self.note(event, fleet).await?,
             }
         }
         Ok(true)
@@ -314,64 +317,74 @@ impl Served<'_> {
         signals: &mut Signals,
         fleet: &mut Fleet,
     ) -> Result<(), Error> {
-        let mut addresses: BTreeSet<Ipv4Addr> = self.device.addresses.iter().copied().collect();
         let mut reporter = Reporter::new(self.config.stats);
         loop {
             tokio::select! {
+                // In this order: a deleted device makes workers fail too.
+                biased;
                 () = signals.next() => return Ok(()),
-                failure = fleet.failed() => return Err(failure.into()),
+                event = watch.next() => self.note(event, fleet).await?,
+                failure = fleet.failed() => return Err(self.blame(failure).await),
                 () = reporter.due() => {
                     reporter.print(fleet.snapshots(), self.program.verdicts()?);
-                }
-                event = watch.next() => {
-                    let before = addresses.clone();
-                    match event {
-                        Some(Event::AddressAdded(address)) => { addresses.insert(address); }
-                        Some(Event::AddressRemoved(address)) => { addresses.remove(&address); }
-                        Some(Event::Link { up, running }) => self.note_link(up, running),
-                        Some(Event::Resync) => {
-                            let device = inspect(&self.device.name).await?;
-                            addresses = device.addresses.into_iter().collect();
-                        }
-                        Some(Event::Gone) | None => {
-                                return Err(Error::Gone(self.device.name.clone()));
-                        }
-                    }
-                    self.readdress(&before, &addresses, fleet)?;
                 }
             }
         }
     }
 
-    fn note_link(&mut self, up: bool, running: bool) {
-        if running != self.device.running {
-            let state = if running {
-                "up again"
-            } else if up {
-                "without carrier"
-            } else {
-                "down"
-            };
-            tracing::info!("{} is {state}", self.device.name);
-            self.device.running = running;
+    /// A worker failed: because the device is gone, if it is.
+    async fn blame(&self, failure: fleet::Error) -> Error {
+        match inspect(&self.name).await {
+            Err(_) => Error::Gone(self.name.clone()),
+            Ok(_) => failure.into(),
         }
     }
 
-    /// Makes the program and the workers serve `now` instead of `before`.
-    fn readdress(
-        &self,
-        before: &BTreeSet<Ipv4Addr>,
-        now: &BTreeSet<Ipv4Addr>,
-        fleet: &Fleet,
-    ) -> Result<(), Error> {
-        if before == now || self.config.any_address {
+    /// Takes note of what happened to the device.
+    async fn note(&mut self, event: Option<Event>, fleet: &Fleet) -> Result<(), Error> {
+        let mut addresses = self.addresses.clone();
+        match event {
+            Some(Event::AddressAdded(address)) => {
+                addresses.insert(address);
+            }
+            Some(Event::AddressRemoved(address)) => {
+                addresses.remove(&address);
+            }
+            Some(Event::Link { up, running }) => self.note_link(up, running),
+            Some(Event::Resync) => {
+                let device = inspect(&self.name).await?;
+                self.note_link(device.up, device.running);
+                addresses = device.addresses.into_iter().collect();
+            }
+            Some(Event::Gone) | None => return Err(Error::Gone(self.name.clone())),
+        }
+        self.readdress(addresses, fleet)
+    }
+
+    fn note_link(&mut self, up: bool, running: bool) {
+        if running != self.running {
+            let state = match (running, up) {
+                (true, _) => "up again",
+                (false, true) => "without carrier",
+                (false, false) => "down",
+            };
+            tracing::warn!("{} is {state}", self.name);
+            self.running = running;
+        }
+    }
+
+    /// Makes the program and the workers serve these addresses.
+    fn readdress(&mut self, now: BTreeSet<Ipv4Addr>, fleet: &Fleet) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.addresses, now);
+        let now = &self.addresses;
+        if before == *now || self.config.any_address {
             return Ok(());
         }
         if let Some(map) = self.program.addresses() {
             for &address in before.difference(now) {
                 map.remove(address)?;
             }
-            for &address in now.difference(before) {
+            for &address in now.difference(&before) {
                 map.insert(address)?;
             }
         }
