@@ -45,11 +45,17 @@ fn clang_command(clang: &str, object: &Path) -> Command {
     command
         // -g for the BTF: libbpf reads the maps' key and value types from it.
         .args(["-O2", "-g", "-Wall", "-Wextra", "-target", byte_order])
-        .arg(format!("-fdebug-prefix-map={}=.", required("CARGO_MANIFEST_DIR")))
+        .arg(format!(
+            "-fdebug-prefix-map={}=.",
+            required("CARGO_MANIFEST_DIR")
+        ))
         .arg("-I")
         .arg(required("DEP_BPF_INCLUDE"))
         // Debian keeps <asm/types.h> in the multiarch directory, where -target bpf doesn't look.
-        .arg(format!("-I/usr/include/{}-linux-gnu", required("CARGO_CFG_TARGET_ARCH")))
+        .arg(format!(
+            "-I/usr/include/{}-linux-gnu",
+            required("CARGO_CFG_TARGET_ARCH")
+        ))
         .args(["-c", SOURCES[0], "-o"])
         .arg(object);
     command

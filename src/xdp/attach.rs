@@ -141,7 +141,9 @@ impl Attachment {
             device,
             ..
         } = self;
-        let detached = link.detach().map_err(|source| Error::Detach { device, source });
+        let detached = link
+            .detach()
+            .map_err(|source| Error::Detach { device, source });
         drop(link);
         let put_back = displaced.map_or(Ok(()), |mut displaced| displaced.put_back());
         detached.and(put_back)
@@ -265,7 +267,12 @@ mod tests {
     use super::*;
 
     fn native(errno: i32, mtu: Option<u32>) -> String {
-        reason(&io::Error::from_raw_os_error(errno), "eth7", mtu, Mode::Native)
+        reason(
+            &io::Error::from_raw_os_error(errno),
+            "eth7",
+            mtu,
+            Mode::Native,
+        )
     }
 
     #[test]
@@ -279,7 +286,10 @@ mod tests {
 
     #[test]
     fn an_mtu_within_the_limit_is_not_blamed() {
-        assert_eq!(native(libc::EOPNOTSUPP, Some(1500)), "its driver has no native XDP");
+        assert_eq!(
+            native(libc::EOPNOTSUPP, Some(1500)),
+            "its driver has no native XDP"
+        );
         assert!(native(libc::ERANGE, Some(1500)).contains("veth peer"));
         assert!(native(libc::EINVAL, Some(3506)).starts_with("Invalid argument"));
     }

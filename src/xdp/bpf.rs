@@ -138,7 +138,12 @@ pub(super) fn program_name(program: BorrowedFd<'_>) -> io::Result<String> {
     let mut size = size_of::<sys::bpf_prog_info>() as u32;
     // SAFETY: `info` is valid for writes of `size` bytes, and all its pointers are null.
     check(unsafe { sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &mut info, &mut size) })?;
-    let name: Vec<u8> = info.name.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
+    let name: Vec<u8> = info
+        .name
+        .iter()
+        .map(|&c| c as u8)
+        .take_while(|&c| c != 0)
+        .collect();
     Ok(String::from_utf8_lossy(&name).into_owned())
 }
 

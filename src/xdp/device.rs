@@ -41,8 +41,7 @@ pub struct Device {
 /// # Errors
 /// [`Error::NoSuchDevice`] with the names that exist; [`Error::NotEthernet`]; [`Error::Netlink`].
 pub async fn inspect(name: &str) -> Result<Device, Error> {
-    let (connection, handle, _) =
-        new_connection().map_err(|error| netlink("devices", error))?;
+    let (connection, handle, _) = new_connection().map_err(|error| netlink("devices", error))?;
     let _connection = Task(tokio::spawn(connection));
 
     let links: Vec<LinkMessage> = handle
@@ -201,8 +200,7 @@ impl Watch {
     /// A bridge speaks of its ports by link messages of a family of its own: a port that leaves its
     /// bridge is not a device that goes.
     fn is_about(&self, link: &LinkMessage) -> bool {
-        link.header.index == self.ifindex
-            && link.header.interface_family == AddressFamily::Unspec
+        link.header.index == self.ifindex && link.header.interface_family == AddressFamily::Unspec
     }
 
     fn state_event(&mut self, link: &LinkMessage) -> Option<Event> {
@@ -217,23 +215,32 @@ impl Watch {
 /// The kernel sets IFF_RUNNING by operstate: up, or unknown to a driver that can't tell.
 fn state_of(link: &LinkMessage) -> (bool, bool) {
     let flags = link.header.flags;
-    (flags.contains(LinkFlags::Up), flags.contains(LinkFlags::Running))
+    (
+        flags.contains(LinkFlags::Up),
+        flags.contains(LinkFlags::Running),
+    )
 }
 
 fn name_of(link: &LinkMessage) -> &str {
-    let names = link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.as_str()),
-        _ => None,
-    });
+    let names = link
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.as_str()),
+            _ => None,
+        });
     names.unwrap_or_default()
 }
 
 /// IFA_LOCAL is the device's own address; IFA_ADDRESS is the peer's on a point-to-point link.
 fn ipv4_of(message: &AddressMessage) -> Option<Ipv4Addr> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
-        _ => None,
-    })
+    message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
+            _ => None,
+        })
 }
 
 fn netlink(about: &str, source: io::Error) -> Error {

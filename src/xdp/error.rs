@@ -181,9 +181,11 @@ fn why_not_permitted() -> String {
         missing.push("CAP_NET_ADMIN");
     }
     match missing.as_slice() {
-        [] => "though CAP_BPF and CAP_NET_ADMIN are there (a container, seccomp or kernel lockdown \
+        [] => {
+            "though CAP_BPF and CAP_NET_ADMIN are there (a container, seccomp or kernel lockdown \
                may forbid it)"
-            .into(),
+                .into()
+        }
         missing => format!("{} missing (run as root)", missing.join(" and ")),
     }
 }

@@ -57,8 +57,7 @@ impl<const TYPE: u32, const K: usize, const V: usize> Map<TYPE, K, V> {
     /// Deleting what isn't there is no error.
     fn delete(&self, key: [u8; K]) -> io::Result<()> {
         // SAFETY: `key` has the size that the map's keys have (see `adopt`).
-        let returned =
-            unsafe { sys::bpf_map_delete_elem(self.fd.as_raw_fd(), address_of(&key)) };
+        let returned = unsafe { sys::bpf_map_delete_elem(self.fd.as_raw_fd(), address_of(&key)) };
         match bpf::check(returned) {
             Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
             _ => Ok(()),
@@ -72,9 +71,8 @@ impl<const TYPE: u32, const K: usize, const V: usize> Map<TYPE, K, V> {
             let mut next = [0; K];
             let next_address = (&raw mut next).cast::<c_void>();
             // SAFETY: `previous` is null or a key, `next` has a key's size (see `adopt`).
-            let returned = unsafe {
-                sys::bpf_map_get_next_key(self.fd.as_raw_fd(), previous, next_address)
-            };
+            let returned =
+                unsafe { sys::bpf_map_get_next_key(self.fd.as_raw_fd(), previous, next_address) };
             match bpf::check(returned) {
                 Ok(_) => keys.push(next),
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break,
@@ -117,14 +115,18 @@ impl XskMap<'_> {
     pub fn set(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), Error> {
         self.0
             .update(queue.to_ne_bytes(), socket.as_raw_fd().to_ne_bytes())
-            .map_err(failed(format!("set the socket of queue {queue}"), "xsks_map"))
+            .map_err(failed(
+                format!("set the socket of queue {queue}"),
+                "xsks_map",
+            ))
     }
 
     /// From now on the frames of `queue` go to the kernel. A slot already empty is no error.
     pub fn clear(&self, queue: u32) -> Result<(), Error> {
-        self.0
-            .delete(queue.to_ne_bytes())
-            .map_err(failed(format!("clear the socket of queue {queue}"), "xsks_map"))
+        self.0.delete(queue.to_ne_bytes()).map_err(failed(
+            format!("clear the socket of queue {queue}"),
+            "xsks_map",
+        ))
     }
 }
 

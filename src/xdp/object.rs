@@ -81,7 +81,9 @@ impl Object {
             }),
             // libbpf's own error numbers come by errno too.
             None => Err(bpf::error(
-                io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL),
+                io::Error::last_os_error()
+                    .raw_os_error()
+                    .unwrap_or(libc::EINVAL),
             )),
         }
     }
@@ -101,7 +103,10 @@ impl Object {
                 program,
                 object: PhantomData,
             };
-            if matches!(program.kind(), sys::BPF_PROG_TYPE_XDP | sys::BPF_PROG_TYPE_UNSPEC) {
+            if matches!(
+                program.kind(),
+                sys::BPF_PROG_TYPE_XDP | sys::BPF_PROG_TYPE_UNSPEC
+            ) {
                 programs.push(program);
             }
         }
@@ -121,7 +126,10 @@ impl Object {
     }
 
     /// Loads the maps and the one chosen program. On failure also the verifier's last line.
-    pub(super) fn load(&self, chosen: ObjectProgram<'_>) -> Result<(), (io::Error, Option<String>)> {
+    pub(super) fn load(
+        &self,
+        chosen: ObjectProgram<'_>,
+    ) -> Result<(), (io::Error, Option<String>)> {
         self.load_only(chosen)
             .map_err(|error| (error, verifiers_last_line(&self.log_text())))
     }
@@ -182,9 +190,7 @@ impl Object {
 
     fn find_map(&self, name: &CStr) -> Option<NonNull<sys::bpf_map>> {
         // SAFETY: the object is open and `name` is a C string.
-        let map = unsafe {
-            sys::bpf_object__find_map_by_name(self.object.as_ptr(), name.as_ptr())
-        };
+        let map = unsafe { sys::bpf_object__find_map_by_name(self.object.as_ptr(), name.as_ptr()) };
         NonNull::new(map)
     }
 }
@@ -225,7 +231,12 @@ fn duplicate(libbpf_fd: i32) -> io::Result<OwnedFd> {
 
 /// The last line that speaks of the program: the statistics at the log's end don't.
 fn verifiers_last_line(log: &str) -> Option<String> {
-    const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "mark_precise"];
+    const STATISTICS: [&str; 4] = [
+        "processed ",
+        "verification time ",
+        "stack depth ",
+        "mark_precise",
+    ];
     log.lines()
         .map(str::trim)
         .rfind(|line| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start)))
@@ -253,7 +264,11 @@ mod tests {
     #[test]
     fn the_embedded_object_has_one_xdp_program() {
         let object = Object::open_embedded().unwrap();
-        let names: Vec<String> = object.xdp_programs().iter().map(ObjectProgram::name).collect();
+        let names: Vec<String> = object
+            .xdp_programs()
+            .iter()
+            .map(ObjectProgram::name)
+            .collect();
         assert_eq!(names, ["xdphttpd"]);
     }
 

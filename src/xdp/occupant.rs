@@ -43,7 +43,9 @@ impl<'a> Occupant<'a> {
             (native, _) => (native, Mode::Native),
         };
         let program = bpf::program_by_id(id).ok();
-        let name = program.as_ref().and_then(|program| bpf::program_name(program.as_fd()).ok());
+        let name = program
+            .as_ref()
+            .and_then(|program| bpf::program_name(program.as_fd()).ok());
         Ok(Some(Occupant {
             ifindex,
             device,
@@ -69,13 +71,17 @@ impl<'a> Occupant<'a> {
     pub(super) fn displace(self) -> Result<Option<Displaced>, Error> {
         if self.detach_its_link()? {
             tracing::warn!(
-                device = self.device, program = self.name, id = self.id,
+                device = self.device,
+                program = self.name,
+                id = self.id,
                 "detached another process's link; its program can't be put back"
             );
             return Ok(None);
         }
         let Some(program) = self.program else {
-            return Err(Error::permission("open the program to be replaced (CAP_SYS_ADMIN)"));
+            return Err(Error::permission(
+                "open the program to be replaced (CAP_SYS_ADMIN)",
+            ));
         };
         let mut displaced = Displaced {
             program: None,

@@ -73,17 +73,24 @@ impl Program {
                 verifier,
             },
         };
-        object.make_room(XSKS_MAP, queues).map_err(|error| refused(error, None))?;
-        object.load(program).map_err(|(error, verifier)| refused(error, verifier))?;
+        object
+            .make_room(XSKS_MAP, queues)
+            .map_err(|error| refused(error, None))?;
+        object
+            .load(program)
+            .map_err(|(error, verifier)| refused(error, verifier))?;
 
         let unusable = |error| refused(error, None);
         Ok(Program {
             fd: program.fd().map_err(unusable)?,
-            xsks: object.map(XSKS_MAP).map_err(unusable)?.ok_or_else(|| Error::NoSuchMap {
-                object: name.clone(),
-                map: "xsks_map",
-                kind: "XSKMAP (u32 -> u32)",
-            })?,
+            xsks: object
+                .map(XSKS_MAP)
+                .map_err(unusable)?
+                .ok_or_else(|| Error::NoSuchMap {
+                    object: name.clone(),
+                    map: "xsks_map",
+                    kind: "XSKMAP (u32 -> u32)",
+                })?,
             ports: object.map(c"ports").map_err(unusable)?,
             addresses: object.map(c"addresses").map_err(unusable)?,
             any_address: object.map(c"any_address").map_err(unusable)?,
@@ -147,7 +154,11 @@ fn choose<'a>(
     let programs = object.xdp_programs();
     let existing = || match programs.as_slice() {
         [] => "none".to_owned(),
-        programs => programs.iter().map(ObjectProgram::name).collect::<Vec<_>>().join(", "),
+        programs => programs
+            .iter()
+            .map(ObjectProgram::name)
+            .collect::<Vec<_>>()
+            .join(", "),
     };
     let none = |wanted: &str| Error::NoSuchProgram {
         object: name.to_owned(),
