@@ -38,6 +38,15 @@ static __always_inline void *cursor_take(struct cursor *cursor, __u32 size_bytes
 	return taken;
 }
 
+/*
+ * Goes on `offset_bytes` after `header`, a variable distance that the verifier must be able to
+ * bound (an IHL of 4 bits can be). Whether that is still within the frame, the next take tells.
+ */
+static __always_inline void cursor_seek(struct cursor *cursor, void *header, __u32 offset_bytes)
+{
+	cursor->pos = header + offset_bytes;
+}
+
 /* How many bytes of the frame are not yet taken. */
 static __always_inline __u32 cursor_left(const struct cursor *cursor)
 {

@@ -133,9 +133,7 @@ static __always_inline enum verdict classify(struct cursor frame)
 	if (total_bytes < header_bytes + sizeof(*tcp))
 		return PASS_MALFORMED;
 
-	/* At most 40 bytes, which the mask tells the verifier. */
-	if (!cursor_take(&frame, (header_bytes - sizeof(*ip)) & 0x3c))
-		return PASS_MALFORMED;
+	cursor_seek(&frame, ip, header_bytes);
 	tcp = cursor_take(&frame, sizeof(*tcp));
 	if (!tcp)
 		return PASS_MALFORMED;
