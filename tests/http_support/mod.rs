@@ -31,7 +31,9 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new(files: &[(&str, &[u8])]) -> Self {
-        let fixture = Fixture { dir: tempfile::tempdir().unwrap() };
+        let fixture = Fixture {
+            dir: tempfile::tempdir().unwrap(),
+        };
         for (name, content) in files {
             fixture.write(name, content);
         }
@@ -47,7 +49,12 @@ impl Fixture {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
-        File::options().write(true).open(&path).unwrap().set_modified(modified()).unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(modified())
+            .unwrap();
     }
 
     /// The head of the 200 response for a file, with `connection` lines.
@@ -92,10 +99,19 @@ pub fn page(code: u16, reason: &str, text: &str) -> String {
 /// A whole error or redirect response; `fields` come before `Date`, `connection` after it.
 pub fn error(code: u16, reason: &str, text: &str, fields: &str, connection: &str) -> String {
     let page = page(code, reason, text);
-    format!("{}{page}", error_head(code, reason, page.len(), fields, connection))
+    format!(
+        "{}{page}",
+        error_head(code, reason, page.len(), fields, connection)
+    )
 }
 
-pub fn error_head(code: u16, reason: &str, length: usize, fields: &str, connection: &str) -> String {
+pub fn error_head(
+    code: u16,
+    reason: &str,
+    length: usize,
+    fields: &str,
+    connection: &str,
+) -> String {
     format!(
         "HTTP/1.1 {code} {reason}\r\nServer: xdphttpd\r\nContent-Type: text/html; charset=utf-8\r\n\
          Content-Length: {length}\r\nX-Content-Type-Options: nosniff\r\n{fields}{DATE}{connection}\r\n"
@@ -106,7 +122,13 @@ pub const CLOSE: &str = "Connection: close\r\n";
 pub const KEEP_ALIVE: &str = "Connection: keep-alive\r\n";
 
 pub fn not_found(connection: &str) -> String {
-    error(404, "Not Found", "There is nothing at this address.", "", connection)
+    error(
+        404,
+        "Not Found",
+        "There is nothing at this address.",
+        "",
+        connection,
+    )
 }
 
 pub fn bad_request() -> String {
@@ -114,7 +136,13 @@ pub fn bad_request() -> String {
 }
 
 pub fn bad_request_then(connection: &str) -> String {
-    error(400, "Bad Request", "The server could not understand this request.", "", connection)
+    error(
+        400,
+        "Bad Request",
+        "The server could not understand this request.",
+        "",
+        connection,
+    )
 }
 
 /// The server's side of one connection, and what it has sent.
@@ -126,7 +154,6 @@ pub struct Client<L> {
     pub counters: Counters,
     pub sent: Vec<u8>,
 }
-
 
 impl<L: Loader> Client<L> {
     pub fn new(loader: L) -> Self {
@@ -194,7 +221,11 @@ impl<L: Loader> Client<L> {
             let consumed = self.input(rest);
             rest = &rest[consumed..];
             self.pump();
-            assert!(consumed > 0 || self.conn.wants_input(), "stuck before {:?}", String::from_utf8_lossy(rest));
+            assert!(
+                consumed > 0 || self.conn.wants_input(),
+                "stuck before {:?}",
+                String::from_utf8_lossy(rest)
+            );
         }
         self.pump();
     }
