@@ -246,7 +246,7 @@ impl Worker {
     }
 
     fn has_drained(&mut self, now: Instant) -> bool {
-        self.drain_until.is_some_and(|until| now >= until || self.stack.is_drained())
+        self.drain_until.is_some_and(|until| now >= until || self.stack.is_drained(now))
     }
 
     /// Sleeps until a frame, an event or the next timer.
