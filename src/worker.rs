@@ -282,7 +282,7 @@ impl Worker {
             return false;
         }
         self.drain_check_at = now + DRAIN_CHECK.into();
-        now >= until || self.stack.is_drained()
+        now >= until || self.stack.is_drained(now)
     }
 
     /// Sleeps until a frame, an event or the next timer.

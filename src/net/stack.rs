@@ -30,6 +30,9 @@ const MAX_SPARE_TCBS: usize = 1024;
 const HANDSHAKE_SILENCE: Duration = Duration::from_secs(15);
 /// How long a peer may leave our FIN, or its own, outstanding.
 const CLOSING_SILENCE: Duration = Duration::from_secs(20);
+/// How long a peer that has acknowledged our FIN must be silent before the end
+/// of the server no longer waits for its own.
+const DRAIN_SILENCE: Duration = Duration::from_secs(1);
 /// When smoltcp wants to act at once and yet does nothing, it is asked again
 /// this much later instead of in a loop.
 const STUCK_RETRY: Duration = Duration::from_millis(10);
@@ -317,24 +320,30 @@ impl<A: Application> Stack<A> {
         }
     }
 
-    /// Whether every peer has all that it was sent: no connection is left that
-    /// has something to say. Walks over all connections.
-    pub fn is_drained(&mut self) -> bool {
-        let said_all = |state| matches!(state, State::FinWait2 | State::TimeWait);
+    /// Whether every connection has ended, or only waits: out TIME-WAIT, or for
+    /// the FIN of a peer that has acknowledged all and then fallen silent (an
+    /// idle client need not look at its connection).
+    pub fn is_drained(&mut self, now: Instant) -> bool {
         self.table.ids().into_iter().all(|id| {
-            let connection = self.table.get_mut(id);
-            connection.is_none_or(|connection| said_all(connection.tcb.socket().state()))
+            self.table
+                .get_mut(id)
+                .is_none_or(|connection| match connection.tcb.socket().state() {
+                    State::TimeWait => true,
+                    State::FinWait2 => now >= connection.last_heard + DRAIN_SILENCE,
+                    _ => false,
+                })
         })
     }
 
-    /// Forgets all connections: with RST, as far as there is room to send it,
-    /// those that were not drained, and in silence those that were.
+    /// Ends all connections: RST to those whose peers have not acknowledged all,
+    /// as far as there is room to send it. To the others it could only do harm:
+    /// some systems throw away what their application has not read yet.
     pub fn abort_all<S: FrameSink>(&mut self, now: Instant, sink: &mut S) {
         for id in self.table.ids() {
             if let Some(connection) = self.table.get_mut(id) {
-                let socket = connection.tcb.socket();
-                if !matches!(socket.state(), State::FinWait2 | State::TimeWait) {
-                    socket.abort();
+                let state = connection.tcb.socket().state();
+                if !matches!(state, State::FinWait2 | State::TimeWait) {
+                    connection.tcb.socket().abort();
                     self.turn(id, None, now, sink);
                 }
             }

@@ -159,6 +159,16 @@ impl Lab {
         command
     }
 
+    /// Starts a command in the namespace that goes on until it is dropped.
+    pub fn spawn(&self, words: &[&str]) -> Running {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.name])
+            .args(words)
+            .stdin(Stdio::null());
+        Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
+    }
+
     /// Runs a command in the namespace to its end.
     pub fn exec(&self, words: &[&str]) -> Output {
         let (program, arguments) = words.split_first().expect("a command");
@@ -290,6 +300,57 @@ pub fn ip(arguments: &str) -> String {
 /// Bytes that must be UTF-8.
 pub fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// A response as it came over a raw connection.
+pub struct Response {
+    /// Status line and fields, without the empty line.
+    pub head: String,
+    /// As many bytes as Content-Length says.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Reads one response to a GET.
+    #[track_caller]
+    pub fn read(from: &mut impl BufRead) -> Response {
+        let mut response = Response::read_head(from);
+        let length = response.field("content-length").expect("Content-Length");
+        response.body = vec![0; length.parse().expect("a length")];
+        from.read_exact(&mut response.body).expect("the whole body");
+        response
+    }
+
+    /// Reads one response to a HEAD, which has no body.
+    #[track_caller]
+    pub fn read_head(from: &mut impl BufRead) -> Response {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = from.read_line(&mut head).expect("a line of a head");
+            assert!(read > 0, "the connection ended within a head: {head:?}");
+        }
+        head.truncate(head.len() - 4);
+        Response {
+            head,
+            body: Vec::new(),
+        }
+    }
+
+    /// The three digits.
+    pub fn status(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// The first field of this name, which is given in lower case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self
+            .head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'));
+        let (_, value) = fields.find(|(field, _)| field.eq_ignore_ascii_case(name))?;
+        Some(value.trim())
+    }
 }
 
 /// Pseudo-random bytes that depend on `seed` (SplitMix64).
