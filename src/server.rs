@@ -155,8 +155,9 @@ fn require_privileges() -> Result<(), Error> {
 async fn serve(config: &Config) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let root = Arc::new(Root::open(&config.root)?);
+    // Followed first, looked at then: nothing is missed in between.
+    let mut watch = Watch::open(inspect(&config.dev).await?.ifindex).await?;
     let device = inspect(&config.dev).await?;
-    let mut watch = Watch::open(device.ifindex).await?;
     let queues = check(config, &device)?;
     let cores = cores(config, queues.len())?;
     let program = load(config, &device)?;
@@ -179,11 +180,9 @@ async fn serve(config: &Config) -> Result<(), Error> {
     }
     drop(ended);
 
-    let mut served = Served { config, program: &program, device, attached: true };
-    if served.wait_for_carrier(&mut watch, &mut signals).await? {
-        ready.print(config.quiet);
-        served.follow(&mut watch, &mut signals, &mut ends, &fleet).await?;
-    }
+    let mut served =
+        Served { config, program: &program, device, ready: Some(ready), attached: true };
+    served.follow(&mut watch, &mut signals, &mut ends, &fleet).await?;
     fleet.drain(&mut ends, &mut signals).await?;
     if served.attached {
         attachment.detach()?;
@@ -401,36 +400,13 @@ struct Served<'a> {
     config: &'a Config,
     program: &'a Program,
     device: Device,
+    /// What is to be printed as soon as frames can flow.
+    ready: Option<report::Ready>,
     /// Whether there is still something to detach from.
     attached: bool,
 }
 
 impl Served<'_> {
-    /// Waits until frames can flow; false when a signal came first.
-    async fn wait_for_carrier(
-        &mut self,
-        watch: &mut Watch,
-        signals: &mut Signals,
-    ) -> Result<bool, Error> {
-        if !self.device.running && !self.config.quiet {
-            eprintln!("xdphttpd: {} has no carrier yet; waiting for it", self.device.name);
-        }
-        while !self.device.running {
-            tokio::select! {
-                () = signals.next() => return Ok(false),
-                event = watch.next() => {
-                    if let Some(Event::Link { running, .. }) = event {
-                        self.device.running = running;
-                    } else if let Some(Event::Gone) | None = event {
-                        self.attached = false;
-                        return Err(Error::Gone(self.device.name.clone()));
-                    }
-                }
-            }
-        }
-        Ok(true)
-    }
-
     /// Follows the device until a signal, a failure, or its deletion.
     async fn follow(
         &mut self,
@@ -441,6 +417,11 @@ impl Served<'_> {
     ) -> Result<(), Error> {
         let mut addresses: BTreeSet<Ipv4Addr> = self.device.addresses.iter().copied().collect();
         let mut reporter = Reporter::new(self.config.stats);
+        if self.device.running {
+            self.say_ready();
+        } else {
+            tracing::info!("{} has no carrier yet; waiting for it", self.device.name);
+        }
         loop {
             tokio::select! {
                 () = signals.next() => return Ok(()),
@@ -459,6 +440,7 @@ impl Served<'_> {
                         Some(Event::Link { up, running }) => self.note_link(up, running),
                         Some(Event::Resync) => {
                             let device = inspect(&self.device.name).await?;
+                            self.note_link(device.up, device.running);
                             addresses = device.addresses.into_iter().collect();
                         }
                         Some(Event::Gone) | None => {
@@ -473,11 +455,21 @@ impl Served<'_> {
     }
 
     fn note_link(&mut self, up: bool, running: bool) {
-        if running != self.device.running {
-            let state = if running { "up again" } else if up { "without carrier" } else { "down" };
-            tracing::info!("{} is {state}", self.device.name);
-            self.device.running = running;
+        if running == self.device.running {
+            return;
         }
+        self.device.running = running;
+        if running && self.say_ready() {
+            return;
+        }
+        let state = if running { "up again" } else if up { "without carrier" } else { "down" };
+        tracing::info!("{} is {state}", self.device.name);
+    }
+
+    /// Says once that the server is ready; whether this was the time.
+    fn say_ready(&mut self) -> bool {
+        let ready = self.ready.take();
+        ready.map(|ready| ready.print(self.config.quiet)).is_some()
     }
 
     /// Makes the program and the workers serve `now` instead of `before`.
