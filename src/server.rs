@@ -9,7 +9,7 @@
 use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
 use crate::net::{Policy, StackConfig};
-use crate::report::{self, Reporter};
+use crate::report::{Ready, Reporter};
 use crate::site::Root;
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Watch};
@@ -147,8 +147,9 @@ fn require_privileges() -> Result<(), Error> {
 async fn serve(config: &Config) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let root = Arc::new(Root::open(&config.root)?);
+    // Followed first, looked at then: nothing is missed in between.
+    let mut watch = Watch::open(inspect(&config.dev).await?.ifindex).await?;
     let device = inspect(&config.dev).await?;
-    let mut watch = Watch::open(device.ifindex).await?;
     let queues = check(config, &device)?;
     let cores = fleet::cores(&config.cores, queues.len())?;
     let program = load(config, &device)?;
@@ -163,7 +164,7 @@ async fn serve(config: &Config) -> Result<(), Error> {
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
     }
-    let ready = report::Ready::new(config, &device, &attachment, &sockets);
+    let ready = Ready::new(config, &device, &attachment, &sockets);
     let stack = StackConfig {
         policy: Policy {
             port: config.port,
@@ -178,14 +179,8 @@ async fn serve(config: &Config) -> Result<(), Error> {
         fleet.start(socket, core)?;
     }
 
-    let mut served = Served::new(config, &program, device);
-    if served
-        .wait_for_carrier(&mut watch, &mut signals, &fleet)
-        .await?
-    {
-        ready.print(config.quiet);
-        served.follow(&mut watch, &mut signals, &mut fleet).await?;
-    }
+    let mut served = Served::new(config, &program, device, ready);
+    served.follow(&mut watch, &mut signals, &mut fleet).await?;
     fleet.drain(signals.next()).await?;
     attachment.detach()?;
     Ok(())
@@ -275,39 +270,23 @@ fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<X
 struct Served<'a> {
     config: &'a Config,
     program: &'a Program,
+    /// What is said once, when a request would first succeed.
+    ready: Option<Ready>,
     name: String,
     running: bool,
     addresses: BTreeSet<Ipv4Addr>,
 }
 
 impl<'a> Served<'a> {
-    fn new(config: &'a Config, program: &'a Program, device: Device) -> Served<'a> {
+    fn new(config: &'a Config, program: &'a Program, device: Device, ready: Ready) -> Served<'a> {
         Served {
             config,
             program,
+            ready: Some(ready),
             name: device.name,
             running: device.running,
             addresses: device.addresses.into_iter().collect(),
         }
-    }
-
-    /// Waits until frames can flow; false when a signal came first.
-    async fn wait_for_carrier(
-        &mut self,
-        watch: &mut Watch,
-        signals: &mut Signals,
-        fleet: &Fleet,
-    ) -> Result<bool, Error> {
-        if !self.running {
-            tracing::warn!("{} has no carrier yet: waiting for it", self.name);
-        }
-        while !self.running {
-            tokio::select! {
-                () = signals.next() => return Ok(false),
-                event = watch.next() => self.note(event, fleet).await?,
-            }
-        }
-        Ok(true)
     }
 
     /// Follows the device until a signal, a failure, or its deletion.
@@ -318,6 +297,11 @@ impl<'a> Served<'a> {
         fleet: &mut Fleet,
     ) -> Result<(), Error> {
         let mut reporter = Reporter::new(self.config.stats);
+        if self.running {
+            self.say_ready();
+        } else {
+            tracing::warn!("{} has no carrier yet: waiting for it", self.name);
+        }
         loop {
             tokio::select! {
                 // In this order: a deleted device makes workers fail too.
@@ -362,15 +346,24 @@ impl<'a> Served<'a> {
     }
 
     fn note_link(&mut self, up: bool, running: bool) {
-        if running != self.running {
+        if running == self.running {
+            return;
+        }
+        self.running = running;
+        if !(running && self.say_ready()) {
             let state = match (running, up) {
                 (true, _) => "up again",
                 (false, true) => "without carrier",
                 (false, false) => "down",
             };
             tracing::warn!("{} is {state}", self.name);
-            self.running = running;
         }
+    }
+
+    /// Says that the server is ready, if that has not been said; whether it was.
+    fn say_ready(&mut self) -> bool {
+        let ready = self.ready.take();
+        ready.map(|ready| ready.print(self.config.quiet)).is_some()
     }
 
     /// Makes the program and the workers serve these addresses.
