@@ -5,13 +5,14 @@
 //! 1. [`scan`] finds where its head ends, however it is cut up on the way (RFC 9112 section 2).
 //! 2. [`request`] parses and validates the head, once, where it lies.
 //! 3. The target's path becomes a name, and [`Site::find`] an entry, now or by an [`Event`](crate::site::Event).
-//! 4. [`response`] writes the response's head; an entry has most of it ready.
+//! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready.
 //! 5. The body follows from memory, or chunk by chunk as [`stream`] has it read.
 //!
 //! Only then is the next request taken: what a client sends ahead stays in its TCP window.
 
 use crate::site::{Now, Site, Waiter};
 
+pub mod answer;
 pub mod conn;
 pub mod date;
 pub mod request;

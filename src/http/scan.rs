@@ -78,6 +78,15 @@ impl HeadScanner {
             .map_or_else(Scan::Bad, |()| Scan::Partial)
     }
 
+    /// What `bytes` hold of the request line and after it; nothing if no request line has begun.
+    pub fn begun<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        if self.begun {
+            &bytes[self.start..]
+        } else {
+            &[]
+        }
+    }
+
     /// Whether the first byte of a request line is among `bytes`.
     fn skip_empty_lines(&mut self, bytes: &[u8]) -> Result<bool, Status> {
         loop {

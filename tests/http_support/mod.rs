@@ -214,6 +214,14 @@ impl<L: Loader> Client<L> {
         while self.deliver() || self.send(usize::MAX) > 0 {}
     }
 
+    /// Takes what is to be sent without keeping it.
+    pub fn skip(&mut self) -> bool {
+        let len = self.conn.output().len();
+        let (conn, mut cx) = self.context();
+        conn.advance(len, &mut cx);
+        len > 0
+    }
+
     /// Feeds all of `bytes`, sending in between, as a peer with an open window would see it.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;

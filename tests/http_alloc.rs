@@ -1,0 +1,69 @@
+//! A request that hits the cache allocates nothing.
+#![allow(unsafe_code)]
+
+mod http_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use http_support::Fixture;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting for each thread.
+struct Counting;
+
+// SAFETY: every call goes unchanged to `System`, which upholds the contract; the counter is a const-initialised
+// thread-local without a destructor, so touching it never allocates.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller upholds the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` through `alloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: `pointer` came from `System` through `alloc`.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_warm_request_allocates_nothing() {
+    let fixture = Fixture::new(&[("dir/a.html", &[b'x'; 1024])]);
+    let mut client = fixture.client();
+    client.sent.reserve(1024 * 1024);
+    let requests: [&[u8]; 5] = [
+        b"GET /dir/a.html?q=1 HTTP/1.1\r\nHost: x\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n",
+        b"HEAD /%64ir/./a.html HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /dir/a.html HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nxx",
+        b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+    ];
+    let before_warming = ALLOCATIONS.get();
+    for request in requests {
+        client.feed(request);
+    }
+    assert!(ALLOCATIONS.get() > before_warming, "the counter counts");
+
+    let before = ALLOCATIONS.get();
+    for _ in 0..100 {
+        for request in requests {
+            client.feed(request);
+        }
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(client.counters.responses_2xx, 202);
+    assert_eq!(client.counters.responses_4xx, 303);
+}
