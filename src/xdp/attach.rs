@@ -11,6 +11,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::str::FromStr;
 
+use rustix::io::Errno;
+use rustix::net::netdevice::index_to_name;
+use rustix::net::{AddressFamily, SocketType, socket};
+
 use super::error::is_permission;
 use super::occupant::{Displaced, Occupant};
 use super::{Error, Program, bpf};
@@ -117,7 +121,7 @@ impl Program {
         };
         match try_mode(Mode::Generic) {
             Ok(link) => Ok((link, Mode::Generic, native)),
-            Err(refusal) => Err(refusal.into_error()),
+            Err(refusal) => Err(refusal.after(native).into_error()),
         }
     }
 }
@@ -188,7 +192,10 @@ impl Refusal {
             return Refusal::Final(Error::permission(format!("attach to {device}")));
         }
         match error.raw_os_error() {
-            Some(libc::ENODEV) => Refusal::Final(Error::DeviceGone { device }),
+            // bpf_xdp_link_attach says EINVAL where it finds no device.
+            Some(libc::EINVAL | libc::ENODEV) if !exists(ifindex) => {
+                Refusal::Final(Error::DeviceGone { device })
+            }
             // Somebody was faster than us.
             Some(libc::EBUSY | libc::EEXIST)
                 if let Ok(Some(occupant)) = Occupant::find(ifindex, ifname) =>
@@ -201,6 +208,15 @@ impl Refusal {
                 mode,
             },
         }
+    }
+
+    /// Adds why the rung above did not hold, if there was one.
+    fn after(mut self, native: Option<String>) -> Self {
+        if let (Refusal::Mode { reason, .. }, Some(native)) = (&mut self, native) {
+            reason.push_str("; native mode was not had either: ");
+            reason.push_str(&native);
+        }
+        self
     }
 
     fn into_error(self) -> Error {
@@ -217,6 +233,14 @@ impl Refusal {
             },
         }
     }
+}
+
+fn exists(ifindex: u32) -> bool {
+    let any_socket = socket(AddressFamily::INET, SocketType::DGRAM, None);
+    !matches!(
+        any_socket.and_then(|socket| index_to_name(socket, ifindex)),
+        Err(Errno::NODEV | Errno::NXIO)
+    )
 }
 
 /// The device's MTU by sysfs, if what sysfs shows is this device: a process that has changed its

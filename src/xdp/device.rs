@@ -141,25 +141,39 @@ pub enum Event {
 /// Open it before the first [`inspect`]: what changes in between is then told twice, not missed.
 pub struct Watch {
     ifindex: u32,
-    messages: Pin<Box<dyn Stream<Item = NetlinkPayload<RouteNetlinkMessage>> + Send>>,
+    subscription: Subscription,
     /// The last state told, so that a message about something else (statistics, promiscuity, XDP)
     /// is not told as a change of state.
     state: Option<(bool, bool)>,
+}
+
+/// Membership in the kernel's groups RTNLGRP_LINK and RTNLGRP_IPV4_IFADDR.
+struct Subscription {
+    messages: Pin<Box<dyn Stream<Item = Payload> + Send>>,
     _connection: Task,
 }
 
-impl Watch {
-    /// Joins the kernel's groups RTNLGRP_LINK and RTNLGRP_IPV4_IFADDR. To be called within a tokio
-    /// runtime.
-    pub async fn open(ifindex: u32) -> Result<Watch, Error> {
+type Payload = NetlinkPayload<RouteNetlinkMessage>;
+
+impl Subscription {
+    fn open() -> Result<Self, Error> {
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
         let (connection, _, messages) = new_multicast_connection(&groups)
             .map_err(|error| netlink("changes of devices", error))?;
+        Ok(Subscription {
+            messages: Box::pin(messages.map(|(message, _)| message.payload)),
+            _connection: Task(tokio::spawn(connection)),
+        })
+    }
+}
+
+impl Watch {
+    /// Begins to listen. To be called within a tokio runtime.
+    pub async fn open(ifindex: u32) -> Result<Watch, Error> {
         Ok(Watch {
             ifindex,
-            messages: Box::pin(messages.map(|(message, _)| message.payload)),
+            subscription: Subscription::open()?,
             state: None,
-            _connection: Task(tokio::spawn(connection)),
         })
     }
 
@@ -167,23 +181,31 @@ impl Watch {
     /// is lost by dropping the future.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            let payload = self.messages.next().await?;
-            if let Some(event) = self.event(payload) {
-                return Some(event);
+            let event = match self.subscription.messages.next().await? {
+                NetlinkPayload::InnerMessage(message) => self.event(message),
+                NetlinkPayload::Overrun(_) => Some(self.resync()),
+                _ => None,
+            };
+            if event.is_some() {
+                return event;
             }
         }
     }
 
-    fn event(&mut self, payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Event> {
+    /// Starts afresh. Having told once that its buffer is full, a netlink socket drops without a
+    /// word until it has been read empty (`netlink_overrun` in the kernel's net/netlink): what
+    /// happens meanwhile would be missed. A new socket has nothing to catch up with.
+    fn resync(&mut self) -> Event {
+        match Subscription::open() {
+            Ok(subscription) => self.subscription = subscription,
+            Err(error) => tracing::warn!("{error}"),
+        }
+        self.state = None;
+        Event::Resync
+    }
+
+    fn event(&mut self, message: RouteNetlinkMessage) -> Option<Event> {
         use RouteNetlinkMessage::{DelAddress, DelLink, NewAddress, NewLink};
-        let message = match payload {
-            NetlinkPayload::InnerMessage(message) => message,
-            NetlinkPayload::Overrun(_) => {
-                self.state = None;
-                return Some(Event::Resync);
-            }
-            _ => return None,
-        };
         match message {
             NewAddress(address) if address.header.index == self.ifindex => {
                 ipv4_of(&address).map(Event::AddressAdded)

@@ -166,32 +166,36 @@ impl Error {
     }
 }
 
-/// Loading needs CAP_BPF, attaching CAP_NET_ADMIN (capabilities(7)); before CAP_BPF was split off
-/// CAP_SYS_ADMIN stood for it, and still does.
-fn why_not_permitted() -> String {
+/// Which of the capabilities that loading and attaching take (capabilities(7)) are not there.
+///
+/// Before CAP_BPF and CAP_PERFMON were split off CAP_SYS_ADMIN it stood for them, and still does.
+/// Without CAP_PERFMON the verifier forbids to compare packet pointers as the program does.
+pub(super) fn missing_capabilities() -> Vec<&'static str> {
     let Ok(sets) = capabilities(None) else {
-        return "it takes CAP_BPF and CAP_NET_ADMIN (run as root)".into();
+        return Vec::new();
     };
     let has = |wanted| sets.effective.contains(wanted);
-    let mut missing = Vec::new();
-    if !has(CapabilitySet::BPF) && !has(CapabilitySet::SYS_ADMIN) {
-        missing.push("CAP_BPF");
-    }
-    if !has(CapabilitySet::NET_ADMIN) {
-        missing.push("CAP_NET_ADMIN");
-    }
-    match missing.as_slice() {
-        [] => {
-            "though CAP_BPF and CAP_NET_ADMIN are there (a container, seccomp or kernel lockdown \
-               may forbid it)"
-                .into()
-        }
-        missing => format!("{} missing (run as root)", missing.join(" and ")),
+    let admin = has(CapabilitySet::SYS_ADMIN);
+    [
+        ("CAP_BPF", admin || has(CapabilitySet::BPF)),
+        ("CAP_PERFMON", admin || has(CapabilitySet::PERFMON)),
+        ("CAP_NET_ADMIN", has(CapabilitySet::NET_ADMIN)),
+    ]
+    .into_iter()
+    .filter_map(|(name, there)| (!there).then_some(name))
+    .collect()
+}
+
+fn why_not_permitted() -> String {
+    match missing_capabilities().as_slice() {
+        [] => "though the capabilities are there (a container, seccomp or kernel lockdown may \
+               forbid it)"
+            .into(),
+        missing => format!("{} missing (run as root)", missing.join(", ")),
     }
 }
 
-/// Whether the kernel refused for want of a capability. BPF_PROG_LOAD and map creation say EPERM;
-/// EACCES is the verifier's.
+/// Whether the kernel refused for want of a capability. (EACCES is the verifier's.)
 pub(super) fn is_permission(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPERM)
 }

@@ -67,7 +67,7 @@ impl<const TYPE: u32, const K: usize, const V: usize> Map<TYPE, K, V> {
     fn keys(&self) -> io::Result<Vec<[u8; K]>> {
         let mut keys: Vec<[u8; K]> = Vec::new();
         for _ in 0..self.max_entries {
-            let previous = keys.last().map_or(ptr::null(), |key| address_of(key));
+            let previous = keys.last().map_or(ptr::null(), address_of);
             let mut next = [0; K];
             let next_address = (&raw mut next).cast::<c_void>();
             // SAFETY: `previous` is null or a key, `next` has a key's size (see `adopt`).

@@ -1,10 +1,11 @@
 //! The XDP program, loaded: the embedded one, or one from an object file of the user's own.
 
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::error::is_permission;
+use super::error::{is_permission, missing_capabilities};
 use super::maps::{self, AddressSet, Flag, PerCpuCounters, PortSet, XskFds};
 use super::object::{Object, ObjectProgram};
 use super::{Addresses, Error, Ports, Verdicts, XskMap, bpf, log};
@@ -52,7 +53,7 @@ impl Program {
     ///
     /// # Errors
     /// The object can't be read, has no XDP program of that name or no `xsks_map`; the process
-    /// lacks CAP_BPF or CAP_NET_ADMIN; the verifier refuses it (its last line is in the error).
+    /// lacks CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN; the verifier refuses it (its last line is in the error).
     pub fn load(source: Source<'_>, queues: u32) -> Result<Program, Error> {
         log::send_to_tracing();
         let name = source.describe();
@@ -65,14 +66,7 @@ impl Program {
             source,
         })?;
         let program = choose(&object, &name, progname)?;
-        let refused = |source, verifier| match is_permission(&source) {
-            true => Error::permission(format!("load {name}")),
-            false => Error::Load {
-                object: name.clone(),
-                source,
-                verifier,
-            },
-        };
+        let refused = |source, verifier| refused(&name, source, verifier);
         object
             .make_room(XSKS_MAP, queues)
             .map_err(|error| refused(error, None))?;
@@ -143,6 +137,19 @@ impl Program {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// The verifier answers the lack of CAP_PERFMON with EACCES, as it answers a bad program.
+fn refused(object: &str, source: io::Error, verifier: Option<String>) -> Error {
+    let verifiers = source.raw_os_error() == Some(libc::EACCES);
+    if is_permission(&source) || (verifiers && !missing_capabilities().is_empty()) {
+        return Error::permission(format!("load {object}"));
+    }
+    Error::Load {
+        object: object.to_owned(),
+        source,
+        verifier,
     }
 }
 
