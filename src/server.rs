@@ -126,13 +126,13 @@ fn require_privileges() -> Result<(), Error> {
         return Ok(());
     };
     let has = |set| sets.effective.contains(set);
+    // CAP_SYS_ADMIN stood for both before they were split off it.
+    let admin = has(CapabilitySet::SYS_ADMIN);
     let missing: Vec<&str> = [
         ("CAP_NET_ADMIN", has(CapabilitySet::NET_ADMIN)),
         ("CAP_NET_RAW", has(CapabilitySet::NET_RAW)),
-        (
-            "CAP_BPF",
-            has(CapabilitySet::BPF) || has(CapabilitySet::SYS_ADMIN),
-        ),
+        ("CAP_BPF", admin || has(CapabilitySet::BPF)),
+        ("CAP_PERFMON", admin || has(CapabilitySet::PERFMON)),
     ]
     .into_iter()
     .filter_map(|(name, held)| (!held).then_some(name))
@@ -228,7 +228,11 @@ fn load(config: &Config, device: &Device) -> Result<Program, Error> {
         ports.insert(config.port)?;
     }
     if config.any_address {
-        program.set_any_address(true)?;
+        match program.set_any_address(true) {
+            // A program of the user's own may have its own idea of addresses.
+            Err(xdp::Error::NoSuchMap { .. }) if config.object.is_some() => {}
+            done => done?,
+        }
     } else if let Some(addresses) = program.addresses() {
         for &address in &device.addresses {
             addresses.insert(address)?;
