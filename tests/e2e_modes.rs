@@ -230,3 +230,15 @@ fn statistics_count_requests_and_connections() {
     assert!(redirected as f64 > REQUESTS, "{text}");
     server.stop();
 }
+
+#[test]
+fn larger_frames_are_served_as_far_as_advertised() {
+    let lab = Lab::new();
+    // The most that veth runs plain XDP with, and the most that the server
+    // says it can do, for which auto mode falls back to generic XDP.
+    for mtu in [1280, 3506, 3826] {
+        ip(&format!("link set {} mtu {mtu}", lab.name));
+        ip(&format!("-n {} link set {} mtu {mtu}", lab.name, lab::INNER));
+        assert_serves(&lab, &[]).stop();
+    }
+}
