@@ -238,7 +238,11 @@ fn larger_frames_are_served_as_far_as_advertised() {
     // says it can do, for which auto mode falls back to generic XDP.
     for mtu in [1280, 3506, 3826] {
         ip(&format!("link set {} mtu {mtu}", lab.name));
-        ip(&format!("-n {} link set {} mtu {mtu}", lab.name, lab::INNER));
+        ip(&format!(
+            "-n {} link set {} mtu {mtu}",
+            lab.name,
+            lab::INNER
+        ));
         assert_serves(&lab, &[]).stop();
     }
 }
