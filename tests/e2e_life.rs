@@ -3,7 +3,7 @@
 
 mod lab;
 
-use lab::{Lab, PATIENCE, Response, Running, Server, assert_same, noise, wait_until};
+use lab::{Lab, PATIENCE, Response, Running, Server, assert_same, ip, noise, wait_until};
 use rustix::process::Signal;
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -200,4 +200,99 @@ fn sigkill_leaves_nothing_attached_and_the_next_server_starts() {
         assert!(!server.process.end(PATIENCE).success());
         wait_until("the kernel to detach the program", || !lab.has_xdp());
     }
+}
+
+/// Starts the server, which must give up with this line.
+#[track_caller]
+fn assert_gives_up(lab: &Lab, flags: &[&str], line: &str) {
+    let mut server = lab.launch(flags);
+    assert_eq!(server.process.end(PATIENCE).code(), Some(1), "{flags:?}");
+    server
+        .stderr
+        .wait_for(line, |text| text.lines().any(|said| said == line));
+    assert_eq!(server.stdout.text(), "", "never ready");
+}
+
+#[test]
+fn a_device_that_cannot_be_served_is_refused_in_one_line() {
+    let lab = Lab::new();
+    let name = &lab.name;
+    ip(&format!("link set {name} mtu 9000"));
+    let mtu = format!(
+        "xdphttpd: {name} has an MTU of 9000 bytes and AF_XDP frames here hold 3826; lower it: ip \
+         link set dev {name} mtu 3826"
+    );
+    assert_gives_up(&lab, &[], &mtu);
+    ip(&format!("link set {name} mtu 1500"));
+    ip(&format!("addr flush dev {name}"));
+    let address = format!(
+        "xdphttpd: {name} has no IPv4 address; give it one (ip address add ADDRESS/BITS dev \
+         {name}) or serve any address with --any-address"
+    );
+    assert_gives_up(&lab, &[], &address);
+    ip(&format!("link set {name} down"));
+    let down = format!("xdphttpd: {name} is down; bring it up: ip link set dev {name} up");
+    assert_gives_up(&lab, &[], &down);
+    assert!(!lab.has_xdp(), "nothing stays attached");
+}
+
+#[test]
+fn a_second_server_does_not_disturb_the_first() {
+    let lab = Lab::new();
+    let content = noise(45, 300_000);
+    lab.file("file", &content);
+    let first = lab.serve(&[]);
+    let mut second = lab.launch(&[]);
+    assert_eq!(second.process.end(PATIENCE).code(), Some(1));
+    let said = second
+        .stderr
+        .wait_for("the reason", |text| text.contains("xdphttpd: "));
+    assert!(said.contains(&lab.name), "{said}");
+    assert_eq!(second.stdout.text(), "", "never ready");
+    assert_same(&lab.get("/file"), &content);
+    first.stop();
+}
+
+#[test]
+fn a_link_that_goes_down_and_up_is_served_again() {
+    let lab = Lab::new();
+    let content = noise(46, 8 << 20);
+    lab.file("large", &content);
+    let server = lab.serve(&[]);
+    let mut download = Download::begin(&lab, "/large", "8M");
+    for (scope, dev) in [
+        (String::new(), lab.name.as_str()),
+        (format!("-n {} ", lab.name), lab::INNER),
+    ] {
+        ip(&format!("{scope}link set {dev} down"));
+        ip(&format!("{scope}link set {dev} up"));
+        let reachable = || {
+            lab.exec(&["ping", "-c", "1", "-W", "1", &lab.outer()])
+                .status
+                .success()
+        };
+        wait_until("the link to work again", reachable);
+        assert_same(&lab.get("/large"), &content);
+    }
+    assert!(
+        download.curl.end(Duration::from_secs(30)).success(),
+        "the download survives"
+    );
+    assert_same(
+        &std::fs::read(&download.path).expect("the download"),
+        &content,
+    );
+    server.stop();
+}
+
+#[test]
+fn a_device_that_is_deleted_ends_the_server_with_a_reason() {
+    let lab = Lab::new();
+    let mut server = lab.serve(&[]);
+    ip(&format!("link del {}", lab.name));
+    assert_eq!(server.process.end(PATIENCE).code(), Some(1));
+    let want = format!("xdphttpd: {} is gone: the device was deleted\n", lab.name);
+    server
+        .stderr
+        .wait_for("the reason", |text| text.ends_with(&want));
 }

@@ -31,7 +31,7 @@ pub const INNER: &str = "inner";
 /// How long anything that should come soon may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds that a client command may take before `timeout` ends it.
-const COMMAND_SECONDS: &str = "60";
+const COMMAND_SECONDS: &str = "120";
 
 /// A veth pair with a namespace at its inner end, and a directory to serve.
 pub struct Lab {
@@ -151,7 +151,7 @@ impl Lab {
         Server::start(command)
     }
 
-    /// A command that runs in the namespace and is ended after a minute.
+    /// A command that runs in the namespace and is ended after two minutes.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]);

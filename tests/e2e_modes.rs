@@ -1,0 +1,248 @@
+//! Flags that change how the server works but not what it serves. Needs root.
+
+mod lab;
+
+use lab::{Lab, Server, assert_same, ip, noise};
+
+/// Serves with `flags`, and checks small and large files.
+#[track_caller]
+fn assert_serves(lab: &Lab, flags: &[&str]) -> Server {
+    let (small, large) = (noise(61, 700), noise(62, 1 << 20));
+    lab.file("small", &small);
+    lab.file("large", &large);
+    let server = lab.serve(flags);
+    assert_same(&lab.get("/small"), &small);
+    assert_same(&lab.get("/large"), &large);
+    server
+}
+
+/// What `ip` calls the mode of the attached program, beside its name.
+fn attached_mode(lab: &Lab) -> &'static str {
+    let link = ip(&format!("-d link show dev {}", lab.name));
+    let first = link.lines().next().unwrap_or_default();
+    match first.split(' ').find(|word| word.starts_with("xdp")) {
+        Some("xdp") => "native",
+        Some("xdpgeneric") => "generic",
+        other => panic!("{other:?} in {link}"),
+    }
+}
+
+#[test]
+fn modes_and_copying_and_polling() {
+    let lab = Lab::new();
+    for (flags, mode) in [
+        (&["-S"][..], "generic"),
+        (&["-N"], "native"),
+        (&["-A"], "native"),
+        (&["-p"], "native"),
+        (&["-c"], "native"),
+        (&["-S", "-c", "-p"], "generic"),
+    ] {
+        let server = assert_serves(&lab, flags);
+        assert_eq!(attached_mode(&lab), mode, "{flags:?}");
+        let ready = server.stdout.text();
+        assert!(
+            ready.contains(&format!("on {}, {mode}, copy, 1 queue,", lab.name)),
+            "{ready}"
+        );
+        server.stop();
+        assert!(!lab.has_xdp(), "{flags:?}");
+    }
+}
+
+#[test]
+fn zero_copy_that_the_driver_lacks_is_refused_in_one_line() {
+    let lab = Lab::new();
+    let mut server = lab.launch(&["-z"]);
+    let status = server.process.end(lab::PATIENCE);
+    assert_eq!(status.code(), Some(1), "{status}");
+    let said = server
+        .stderr
+        .wait_for("the reason", |text| text.contains("xdphttpd: "));
+    assert!(
+        said.contains(&lab.name) && said.to_lowercase().contains("zero copy"),
+        "{said}"
+    );
+    assert_eq!(server.stdout.text(), "");
+    assert!(!lab.has_xdp(), "nothing stays attached");
+}
+
+#[test]
+fn quiet_says_nothing_and_serves() {
+    let lab = Lab::new();
+    lab.file("file", b"content");
+    let server = lab.launch(&["-q"]);
+    lab::wait_until("the program to be attached", || lab.has_xdp());
+    // Until the sockets are in place the kernel refuses.
+    assert_eq!(
+        lab.curl(&[
+            "--retry",
+            "20",
+            "--retry-connrefused",
+            "--retry-delay",
+            "1",
+            &lab.url("/file")
+        ]),
+        b"content"
+    );
+    assert_eq!(
+        (server.stdout.text(), server.stderr.text()),
+        (String::new(), String::new())
+    );
+    server.stop();
+}
+
+#[test]
+fn strict_checksums_want_them_computed() {
+    let lab = Lab::new();
+    let set_offload = |state| {
+        lab.run(&["ethtool", "-K", lab::INNER, "tx", state]);
+    };
+    set_offload("off");
+    assert_serves(&lab, &["--rx-checksum", "strict"]).stop();
+
+    // A client on this machine leaves checksums to a device that never
+    // computes them.
+    set_offload("on");
+    let server = lab.serve(&["--rx-checksum", "strict", "--stats", "0.2"]);
+    let output = lab.exec(&["curl", "-sS", "-m", "1", &lab.url("/small")]);
+    assert_eq!(output.status.code(), Some(28), "curl times out: {output:?}");
+    server
+        .stdout
+        .wait_for("the count", |text| text.contains("bad TCP checksum "));
+    assert!(
+        !server.stdout.text().contains("(1 accepted"),
+        "{}",
+        server.stdout.text()
+    );
+    server.stop();
+
+    for judge in ["auto", "ignore"] {
+        let server = assert_serves(&lab, &["--rx-checksum", judge, "--stats", "0.2"]);
+        let report = server
+            .stdout
+            .wait_for("a report", |text| text.contains("(2 accepted"));
+        assert!(!report.contains("bad TCP checksum"), "{report}");
+        server.stop();
+    }
+}
+
+#[test]
+fn one_queue_of_two_is_served_with_a_warning() {
+    let lab = Lab::with_queues(2);
+    let content = noise(63, 300_000);
+    lab.file("file", &content);
+    let server = lab.serve(&["-Q", "0"]);
+    let warning = server
+        .stderr
+        .wait_for("a warning", |text| text.contains("WARN"));
+    assert!(
+        warning.contains("1 of 2 RX queues have no socket"),
+        "{warning}"
+    );
+    assert!(
+        server.stdout.text().contains(" 1 queue,"),
+        "{}",
+        server.stdout.text()
+    );
+    // Which queue a connection meets is the client kernel's choice: the other
+    // one leads to the kernel, which refuses.
+    let mut served = 0;
+    for _ in 0..200 {
+        let output = lab.exec(&["curl", "-sS", "-m", "10", &lab.url("/file")]);
+        match output.status.code() {
+            Some(0) => {
+                assert_same(&output.stdout, &content);
+                served += 1;
+            }
+            code => assert_eq!(code, Some(7), "served or refused: {output:?}"),
+        }
+        if served == 3 {
+            break;
+        }
+    }
+    assert_eq!(served, 3, "of 200 connections");
+    server.stop();
+}
+
+#[test]
+fn a_queue_that_is_not_there_is_named() {
+    let lab = Lab::with_queues(2);
+    let mut server = lab.launch(&["-Q", "2"]);
+    assert_eq!(server.process.end(lab::PATIENCE).code(), Some(1));
+    let want = format!(
+        "xdphttpd: -Q 2: {} has 2 RX queue(s), numbered from 0\n",
+        lab.name
+    );
+    server
+        .stderr
+        .wait_for("the reason", |text| text.ends_with(&want));
+    assert!(!lab.has_xdp(), "nothing stays attached");
+}
+
+/// Two numbers of a report's first line: its seconds and its requests a second.
+fn request_rate(line: &str) -> Option<(f64, f64)> {
+    let (seconds, rest) = line.strip_prefix("stats ")?.split_once(" s: ")?;
+    let rate = rest
+        .split(", ")
+        .find_map(|part| part.strip_suffix(" req/s"))?;
+    Some((seconds.parse().ok()?, rate.parse().ok()?))
+}
+
+#[test]
+fn statistics_count_requests_and_connections() {
+    const REQUESTS: f64 = 300.0;
+    let lab = Lab::new();
+    lab.file("file", &noise(64, 1000));
+    let server = lab.serve(&["--stats", "1"]);
+    lab.curl(&["-o", "/dev/null", &lab.url("/file?[1-300]")]);
+    lab.talk(b"nonsense\r\n\r\n");
+    let seen = |text: &str| {
+        text.lines()
+            .filter_map(request_rate)
+            .map(|(s, rate)| s * rate)
+            .sum::<f64>()
+    };
+    // The refused one was closed by the server, which keeps it in TIME-WAIT.
+    let text = server.stdout.wait_for("reports", |text| {
+        seen(text) > 0.0 && text.contains(" 1 connections (2 accepted, 1 closed)")
+    });
+    let (count, reports) = (seen(&text), text.lines().filter_map(request_rate).count());
+    // Rates are printed without decimals, times with one.
+    let slack = reports as f64 + REQUESTS * 0.05;
+    assert!(
+        (count - REQUESTS).abs() <= slack,
+        "{count} requests in\n{text}"
+    );
+    assert!(
+        text.contains("drops and troubles: bad request head 1"),
+        "{text}"
+    );
+    let redirected = |line: &str| {
+        let count = line.trim().strip_prefix("xdp: ")?.split(' ').next()?;
+        count.parse::<u64>().ok()
+    };
+    let redirected = text
+        .lines()
+        .filter_map(redirected)
+        .next_back()
+        .expect("an xdp line");
+    assert!(redirected as f64 > REQUESTS, "{text}");
+    server.stop();
+}
+
+#[test]
+fn larger_frames_are_served_as_far_as_advertised() {
+    let lab = Lab::new();
+    // The most that veth runs plain XDP with, and the most that the server
+    // says it can do, for which auto mode falls back to generic XDP.
+    for mtu in [1280, 3506, 3826] {
+        ip(&format!("link set {} mtu {mtu}", lab.name));
+        ip(&format!(
+            "-n {} link set {} mtu {mtu}",
+            lab.name,
+            lab::INNER
+        ));
+        assert_serves(&lab, &[]).stop();
+    }
+}
