@@ -121,7 +121,7 @@ fn queue_range(queues: u32) -> String {
 pub fn run(config: &Config) -> Result<(), Error> {
     require_privileges()?;
     if let Err(error) = xsk::raise_memlock() {
-        tracing::warn!("{error}; going on, most kernels do not need it");
+        tracing::warn!("{error}; going on");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -490,7 +490,13 @@ impl Served<'_> {
                 map.insert(address)?;
             }
         }
-        tracing::info!("now serving {now:?}");
+        let dev = &self.device.name;
+        if now.is_empty() {
+            tracing::warn!("{dev} has no IPv4 address any more; serving again when it has one");
+        } else {
+            let list: Vec<String> = now.iter().map(Ipv4Addr::to_string).collect();
+            tracing::info!("{dev} now has the addresses served: {}", list.join(", "));
+        }
         fleet.tell_all(|| Control::Addresses(served_addresses(self.config, now)));
         Ok(())
     }
