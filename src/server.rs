@@ -17,6 +17,7 @@ use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
 use rustix::fd::AsFd;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::collections::BTreeSet;
@@ -123,6 +124,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     if let Err(error) = xsk::raise_memlock() {
         tracing::warn!("{error}; going on");
     }
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .max_blocking_threads(config::FILE_THREADS)
@@ -134,6 +136,16 @@ pub fn run(config: &Config) -> Result<(), Error> {
     // A file system that hangs must not keep the process from ending.
     runtime.shutdown_background();
     result
+}
+
+/// Lifts the limit on open files as far as it goes: each download of a file too
+/// large for memory holds a descriptor, and the usual limit is 1,024.
+fn raise_open_files() {
+    let now = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
+    if let Err(errno) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("cannot raise the limit on open files (ulimit -n): {errno}; going on");
+    }
 }
 
 /// Names the capability that is missing, before some call fails with EPERM.
