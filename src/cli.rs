@@ -67,7 +67,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub filename: Option<PathBuf>,
 
-    /// Name of the program in FILE [default: its first]
+    /// Name of the program in FILE [default: its only one]
     #[arg(long, value_name = "NAME", requires = "filename")]
     pub progname: Option<String>,
 

@@ -1,7 +1,7 @@
 //! The `xdphttpd` command: parse, run, exit code.
 
 use clap::Parser;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use xdphttpd::{cli::Cli, config::Config, server};
@@ -13,7 +13,8 @@ fn main() -> ExitCode {
     match outcome.and_then(|config| server::run(&config).map_err(|error| error.to_string())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            eprintln!("xdphttpd: {line}");
+            // Nobody may be listening: the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "xdphttpd: {line}");
             ExitCode::FAILURE
         }
     }
@@ -36,5 +37,7 @@ fn log_to_stderr(quiet: bool, verbose: u8) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()
+        // A stderr whose reader has left is no reason to stop serving.
+        .log_internal_errors(false)
         .init();
 }

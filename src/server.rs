@@ -15,6 +15,7 @@ use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
 use rustix::fd::AsFd;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -104,8 +105,9 @@ fn queue_range(queues: u32) -> String {
 pub fn run(config: &Config) -> Result<(), Error> {
     require_privileges()?;
     if let Err(error) = xsk::raise_memlock() {
-        tracing::warn!("{error}; going on, most kernels do not need it");
+        tracing::warn!("{error}; going on");
     }
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .max_blocking_threads(config::FILE_THREADS)
@@ -117,6 +119,19 @@ pub fn run(config: &Config) -> Result<(), Error> {
     // A file system that hangs must not keep the process from ending.
     runtime.shutdown_background();
     result
+}
+
+/// Lifts the limit on open files as far as it goes: each download of a file too
+/// large for memory holds a descriptor, and the usual limit is 1,024.
+fn raise_open_files() {
+    let now = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: now.maximum,
+        maximum: now.maximum,
+    };
+    if let Err(errno) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("cannot raise the limit on open files (ulimit -n): {errno}; going on");
+    }
 }
 
 /// Names the capability that is missing, before some call fails with EPERM.
@@ -385,7 +400,13 @@ impl<'a> Served<'a> {
                 map.insert(address)?;
             }
         }
-        tracing::info!("now serving {now:?}");
+        let dev = &self.name;
+        if now.is_empty() {
+            tracing::warn!("{dev} has no IPv4 address any more; serving again when it has one");
+        } else {
+            let list: Vec<String> = now.iter().map(Ipv4Addr::to_string).collect();
+            tracing::info!("{dev} now has the addresses served: {}", list.join(", "));
+        }
         fleet.readdress(now.iter().copied().collect());
         Ok(())
     }

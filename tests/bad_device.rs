@@ -232,6 +232,34 @@ fn an_address_that_comes_before_the_carrier_is_served() {
 }
 
 #[test]
+fn a_device_that_loses_its_address_is_served_again_when_it_has_one() {
+    let lab = Lab::new();
+    lab.file("index.html", b"moved house");
+    let server = lab.serve(&[]);
+    let change = |what: &str, host: u8| {
+        ip(&format!(
+            "addr {what} 10.77.{}.{host}/24 dev {}",
+            lab.number, lab.name
+        ));
+    };
+    change("del", 1);
+    let says = |line: String| {
+        server.stderr.wait_for(&line, |text| text.contains(&line));
+    };
+    says(format!("{} has no IPv4 address any more", lab.name));
+    change("add", 3);
+    says(format!("addresses served: 10.77.{}.3\n", lab.number));
+    let url = format!("http://10.77.{}.3/", lab.number);
+    assert_eq!(lab.curl(&[&url]), b"moved house");
+    change("add", 4);
+    says(format!(
+        "addresses served: 10.77.{0}.3, 10.77.{0}.4\n",
+        lab.number
+    ));
+    server.stop();
+}
+
+#[test]
 fn a_signal_ends_the_wait_for_a_carrier() {
     let lab = Lab::new();
     ip(&format!("-n {} link set {INNER} down", lab.name));

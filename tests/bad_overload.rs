@@ -2,8 +2,9 @@
 //! it good.
 
 mod lab;
+mod refusal;
 
-use lab::{Lab, Running, assert_same, noise, text, wait_at_most};
+use lab::{Lab, PATIENCE, Running, Server, assert_same, noise, text, wait_at_most};
 use rustix::process::Signal;
 use std::process::Stdio;
 use std::time::Duration;
@@ -147,4 +148,82 @@ fn many_downloads_at_once_wait_for_the_tx_ring() {
     assert!(status.success(), "the slow readers: {status}");
     assert_same(&lab.get("/noise"), &content);
     server.stop();
+}
+
+/// Downloads a hundred files, each of which has to be held open meanwhile, at once from a server
+/// with the limits on open files that `nofile` says. All that come must be whole; how many came,
+/// and how many were refused.
+fn downloads_of_open_files(nofile: &str) -> (usize, usize) {
+    const FILES: usize = 100;
+    let lab = Lab::new();
+    lab.file("index.html", b"served in the end");
+    // Above what is kept in memory.
+    let content = |file: usize| noise(file as u64, 400_000);
+    for file in 1..=FILES {
+        lab.file(&format!("file.{file}"), &content(file));
+    }
+    let server = Server::start(refusal::command(&lab, &["prlimit", nofile], &[]));
+    server
+        .stdout
+        .wait_for("the ready line", |text| text.contains("ready"));
+
+    let mut curl = lab.command("curl");
+    curl.args([
+        "-sS",
+        "-m",
+        "50",
+        "--no-progress-meter",
+        "-Z",
+        "--parallel-immediate",
+    ]);
+    curl.args(["--parallel-max", "100", "--limit-rate", "400k", "-o"]);
+    curl.arg(lab.root().join("got.#1"))
+        .args(["-w", "%{http_code} %{filename_effective}\n"]);
+    curl.arg(lab.url(&format!("/file.[1-{FILES}]")));
+    let output = curl
+        .stdin(Stdio::null())
+        .output()
+        .expect("curl is installed");
+    assert!(output.status.success(), "{}", text(output.stderr));
+    let (mut whole, mut refused) = (0, 0);
+    for line in text(output.stdout).lines() {
+        let (code, path) = line.split_once(' ').expect("a code and a name");
+        match code {
+            "200" => {
+                let file = path
+                    .rsplit('.')
+                    .next()
+                    .and_then(|number| number.parse().ok());
+                let got = std::fs::read(path).expect("what was downloaded");
+                assert_same(&got, &content(file.expect("a number")));
+                whole += 1;
+            }
+            "500" => refused += 1,
+            _ => panic!("{line}"),
+        }
+    }
+    assert_eq!(whole + refused, FILES);
+    wait_at_most(PATIENCE, "the server to recover", || {
+        lab.status("/", &[]) == "200"
+    });
+    assert_eq!(lab.get("/"), b"served in the end");
+    for file in 1..=FILES {
+        wait_at_most(PATIENCE, "one file after the other", || {
+            let got = lab.get(&format!("/file.{file}"));
+            got == content(file)
+        });
+    }
+    server.stop();
+    (whole, refused)
+}
+
+#[test]
+fn a_server_out_of_descriptors_says_so_and_recovers() {
+    let (whole, refused) = downloads_of_open_files("--nofile=40:40");
+    assert!(whole > 0 && refused > 0, "{whole} whole, {refused} refused");
+}
+
+#[test]
+fn a_soft_limit_on_open_files_is_raised() {
+    assert_eq!(downloads_of_open_files("--nofile=40:4000"), (100, 0));
 }

@@ -94,6 +94,12 @@ impl Cache {
         self.slots.insert(name, Slot { entry, checked });
     }
 
+    /// Gives the descriptors of the files kept open back, except those that connections still read from.
+    pub(super) fn release_files(&mut self) {
+        let keeps_file = |entry: &Entry| matches!(entry, Entry::File(file) if matches!(file.body, Body::Open(_)));
+        self.slots.retain(|_, slot| !keeps_file(&slot.entry));
+    }
+
     /// Bytes that the entries weigh together.
     pub(super) fn weight_bytes(&self) -> u64 {
         self.slots.weight()

@@ -266,6 +266,10 @@ impl<L: Loader> Site<L> {
         let Some(entry) = entry else {
             return; // "unchanged" is never said of what was not known
         };
+        if let Entry::Failed(_) = *entry {
+            // Perhaps for want of descriptors, which files kept open would withhold for ever.
+            self.cache.release_files();
+        }
         // The file was looked at after the check had started: counting from its start never overstates freshness.
         self.cache.insert(name, entry.clone(), check.started);
         let events = check.waiters.into_iter().map(|waiter| Event::Entry {

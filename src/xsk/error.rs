@@ -68,7 +68,7 @@ pub enum Error {
     /// The limit on locked memory stays as it is; only a warning, because
     /// CAP_IPC_LOCK makes the limit irrelevant.
     #[error(
-        "cannot raise the limit on locked memory: {0}; set it with ulimit -l if packet memory can't be had"
+        "cannot raise the limit on locked memory (ulimit -l), which matters without CAP_IPC_LOCK only: {0}"
     )]
     Memlock(Errno),
     /// Any other refusal.
