@@ -58,6 +58,15 @@ pub struct Cli {
     #[arg(short = 'p', long)]
     pub poll_mode: bool,
 
+    /// Look for frames this long before sleeping: less delay, more processor time
+    #[arg(
+        long,
+        value_name = "MICROSECONDS",
+        default_value_t = 10,
+        conflicts_with = "poll_mode"
+    )]
+    pub spin: u32,
+
     /// Print errors only
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -6,10 +6,6 @@ use crate::net::RxChecksum;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a worker that has nothing to do looks again before it sleeps.
-/// Longer than a batch's way through a veth and back, short enough to cost an
-/// idle server nothing that shows.
-pub const DEFAULT_SPIN: Duration = Duration::from_micros(10);
 /// How long responses in flight may take to finish after SIGTERM.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// Threads that open, stat and read files; a slow disk keeps that many busy.
@@ -103,11 +99,7 @@ impl Config {
                 (_, true) => CopyMode::ZeroCopy,
                 _ => CopyMode::Auto,
             },
-            spin: if cli.poll_mode {
-                Duration::ZERO
-            } else {
-                DEFAULT_SPIN
-            },
+            spin: Duration::from_micros(if cli.poll_mode { 0 } else { cli.spin.into() }),
             object: cli.filename.map(|file| (file, cli.progname)),
             rx_checksum: match cli.rx_checksum {
                 cli::RxChecksum::Auto => RxChecksum::Auto,
@@ -156,7 +148,7 @@ mod tests {
         assert_eq!((plain.mode, plain.copy), (ModeWanted::Auto, CopyMode::Auto));
         assert_eq!(
             (plain.port, plain.queue, plain.spin),
-            (80, None, DEFAULT_SPIN)
+            (80, None, Duration::from_micros(10))
         );
         let set = config(&["-N", "-z", "-p", "-Q", "3", "--cores", "1,0"]).expect("valid");
         assert_eq!(
