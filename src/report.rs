@@ -53,7 +53,7 @@ impl Ready {
             url(device.addresses.first().copied(), config.port),
             device.name,
             if zero_copy { "zero copy" } else { "copy" },
-            plural(sockets.len(), "queue"),
+            plural(sockets.len() as u64, "queue"),
             config.root.display(),
         ))
     }
@@ -75,7 +75,7 @@ fn url(address: Option<Ipv4Addr>, port: u16) -> String {
     }
 }
 
-fn plural(count: usize, noun: &str) -> String {
+fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -132,19 +132,28 @@ fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, second
     let rate = |figure: fn(&Snapshot) -> u64| {
         total(now, figure).saturating_sub(total(last, figure)) as f64 / seconds
     };
+    let direction = |frames: fn(&Snapshot) -> u64, bytes: fn(&Snapshot) -> u64| {
+        format!(
+            "{} packets, {:.0}/s, {:.1} Mbit/s",
+            total(now, frames),
+            rate(frames),
+            rate(bytes) * 8.0 / 1e6
+        )
+    };
     let mut text = format!(
-        "stats {seconds:.1} s: rx {:.0} pkt/s {:.1} Mbit/s, tx {:.0} pkt/s {:.1} Mbit/s, {:.0} \
-         wake-ups/s, {:.0} req/s, {} connections ({} accepted, {} closed)",
-        rate(|s| s.rx.frames),
-        rate(|s| s.rx.bytes * 8) / 1e6,
-        rate(|s| s.tx.frames),
-        rate(|s| s.tx.bytes * 8) / 1e6,
-        rate(|s| s.tx.wakeups),
+        "stats {seconds:.1} s: {:.0} req/s, {} requests, {} ({} accepted, {} closed)",
         rate(|s| s.http.requests),
-        total(now, |s| s.connections),
+        total(now, |s| s.http.requests),
+        plural(total(now, |s| s.connections), "connection"),
         total(now, |s| s.net.accepted),
         total(now, |s| s.net.closed),
     );
+    text.push_str(&format!(
+        "\n  rx: {}\n  tx: {}, {:.0} wake-ups/s",
+        direction(|s| s.rx.frames, |s| s.rx.bytes),
+        direction(|s| s.tx.frames, |s| s.tx.bytes),
+        rate(|s| s.tx.wakeups),
+    ));
     if let Some(verdicts) = verdicts {
         let passed = verdicts.not_ipv4
             + verdicts.malformed
@@ -197,8 +206,14 @@ mod tests {
         now.http.requests = 500;
         now.connections = 3;
         let text = lines(&[], &[now], None, 2.0);
-        assert!(text.contains("rx 1000 pkt/s 1.0 Mbit/s"), "{text}");
-        assert!(text.contains("250 req/s, 3 connections"), "{text}");
+        assert!(
+            text.contains("rx: 2000 packets, 1000/s, 1.0 Mbit/s"),
+            "{text}"
+        );
+        assert!(
+            text.contains("250 req/s, 500 requests, 3 connections"),
+            "{text}"
+        );
         assert!(!text.contains("troubles"), "{text}");
         now.net.drop_tcp_checksum = 7;
         let text = lines(&[], &[now], None, 2.0);
