@@ -14,7 +14,7 @@ use crate::site::{Limits, PoolLoader, Root, Site};
 use crate::stats::Snapshot;
 use crate::worker::{self, Control, Remote, Waker, Worker};
 use crate::xdp::device::inspect;
-use crate::xdp::{self, Attachment, Device, Event, Program, Source, Watch};
+use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
 use rustix::fd::AsFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -442,7 +442,7 @@ impl Served<'_> {
                     return Ok(result?);
                 }
                 () = reporter.due() => {
-                    reporter.print(fleet.snapshots(), self.program.verdicts()?);
+                    reporter.print(fleet.snapshots(), self.verdicts());
                 }
                 event = watch.next() => {
                     let before = addresses.clone();
@@ -464,6 +464,14 @@ impl Served<'_> {
                 }
             }
         }
+    }
+
+    /// What the program counted; that it can't be had just now is no reason to end.
+    fn verdicts(&self) -> Option<Verdicts> {
+        self.program.verdicts().unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            None
+        })
     }
 
     fn note_link(&mut self, up: bool, running: bool) {
