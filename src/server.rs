@@ -12,7 +12,7 @@ use crate::net::{Policy, StackConfig};
 use crate::report::{Ready, Reporter};
 use crate::site::Root;
 use crate::xdp::device::inspect;
-use crate::xdp::{self, Attachment, Device, Event, Program, Source, Watch};
+use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
 use rustix::fd::AsFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -329,10 +329,18 @@ impl<'a> Served<'a> {
                 event = watch.next() => self.note(event, fleet).await?,
                 failure = fleet.failed() => return Err(self.blame(failure).await),
                 () = reporter.due() => {
-                    reporter.print(fleet.snapshots(), self.program.verdicts()?);
+                    reporter.print(fleet.snapshots(), self.verdicts());
                 }
             }
         }
+    }
+
+    /// What the program counted; that it can't be had just now is no reason to end.
+    fn verdicts(&self) -> Option<Verdicts> {
+        self.program.verdicts().unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            None
+        })
     }
 
     /// A worker failed: because the device is gone, if it is.

@@ -75,7 +75,7 @@ fn a_root_that_cannot_be_read_is_named() {
     let missing = lab.root().join("missing");
     let locked = lab.root().join("locked");
     std::fs::create_dir(&locked).expect("a directory");
-    std::fs::set_permissions(&locked, PermissionsExt::from_mode(0)).expect("its permissions");
+    std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o0)).expect("its permissions");
     let ordinary = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
     for (root, wrapper, why) in [
         (&missing, &[][..], "No such file or directory"),

@@ -6,7 +6,7 @@ mod refusal;
 
 use lab::{Lab, PATIENCE, Running, Server, assert_same, noise, text, wait_at_most};
 use rustix::process::Signal;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Stray segments, all the same, from an AF_PACKET socket: device, MAC, destination, number.
@@ -157,12 +157,16 @@ fn downloads_of_open_files(nofile: &str) -> (usize, usize) {
     const FILES: usize = 100;
     let lab = Lab::new();
     lab.file("index.html", b"served in the end");
-    // Above what is kept in memory.
+    // Above what is kept in memory, and what is read ahead.
     let content = |file: usize| noise(file as u64, 400_000);
     for file in 1..=FILES {
         lab.file(&format!("file.{file}"), &content(file));
     }
-    let server = Server::start(refusal::command(&lab, &["prlimit", nofile], &[]));
+    let mut server = Server::start(refusal::command(
+        &lab,
+        &["prlimit", nofile],
+        &["--stats", "1"],
+    ));
     server
         .stdout
         .wait_for("the ready line", |text| text.contains("ready"));
@@ -203,6 +207,7 @@ fn downloads_of_open_files(nofile: &str) -> (usize, usize) {
         }
     }
     assert_eq!(whole + refused, FILES);
+    assert!(!server.process.has_ended(), "{}", server.stderr.text());
     wait_at_most(PATIENCE, "the server to recover", || {
         lab.status("/", &[]) == "200"
     });
@@ -226,4 +231,34 @@ fn a_server_out_of_descriptors_says_so_and_recovers() {
 #[test]
 fn a_soft_limit_on_open_files_is_raised() {
     assert_eq!(downloads_of_open_files("--nofile=40:4000"), (100, 0));
+}
+
+#[test]
+fn without_a_descriptor_left_the_server_reports_and_goes_on() {
+    let lab = Lab::new();
+    lab.file("index.html", b"in the end");
+    let mut server = lab.serve(&["--stats", "1"]);
+    let pid = server.process.0.id();
+    let limit = |most: usize| {
+        let limits = format!("--nofile={most}:4000");
+        let status = Command::new("prlimit")
+            .args(["--pid", &pid.to_string(), &limits])
+            .status();
+        assert!(status.expect("prlimit is installed").success());
+    };
+    // The limit is above the highest number, and the next to be used is the lowest free one.
+    let in_use =
+        |number: &usize| std::fs::symlink_metadata(format!("/proc/{pid}/fd/{number}")).is_ok();
+    limit((0..).take_while(in_use).count());
+    assert_eq!(lab.status("/", &[]), "500");
+    server.stdout.wait_for("a report", |text| {
+        text.contains("stats 1.") && text.contains("tx ")
+    });
+    assert!(!server.process.has_ended(), "{}", server.stderr.text());
+    limit(4000);
+    wait_at_most(PATIENCE, "the server to recover", || {
+        lab.status("/", &[]) == "200"
+    });
+    assert_eq!(lab.get("/"), b"in the end");
+    server.stop();
 }
