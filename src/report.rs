@@ -141,9 +141,9 @@ fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, second
         )
     };
     let mut text = format!(
-        "stats {seconds:.1} s: {:.0} req/s, {} requests, {} ({} accepted, {} closed)",
+        "stats {seconds:.1} s: {:.0} req/s, {}, {} ({} accepted, {} closed)",
         rate(|s| s.http.requests),
-        total(now, |s| s.http.requests),
+        plural(total(now, |s| s.http.requests), "request"),
         plural(total(now, |s| s.connections), "connection"),
         total(now, |s| s.net.accepted),
         total(now, |s| s.net.closed),

@@ -252,7 +252,7 @@ fn without_a_descriptor_left_the_server_reports_and_goes_on() {
     limit((0..).take_while(in_use).count());
     assert_eq!(lab.status("/", &[]), "500");
     server.stdout.wait_for("a report", |text| {
-        text.contains("stats 1.") && text.contains("tx ")
+        text.contains("stats 1.") && text.contains("tx: ")
     });
     assert!(!server.process.has_ended(), "{}", server.stderr.text());
     limit(4000);
