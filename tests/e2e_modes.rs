@@ -171,7 +171,7 @@ fn a_queue_that_is_not_there_is_named() {
     let mut server = lab.launch(&["-Q", "2"]);
     assert_eq!(server.process.end(lab::PATIENCE).code(), Some(1));
     let want = format!(
-        "xdphttpd: -Q 2: {} has 2 RX queue(s), numbered from 0\n",
+        "xdphttpd: -Q 2: {} has RX queues 0 to 1\n",
         lab.name
     );
     server
