@@ -170,10 +170,7 @@ fn a_queue_that_is_not_there_is_named() {
     let lab = Lab::with_queues(2);
     let mut server = lab.launch(&["-Q", "2"]);
     assert_eq!(server.process.end(lab::PATIENCE).code(), Some(1));
-    let want = format!(
-        "xdphttpd: -Q 2: {} has RX queues 0 to 1\n",
-        lab.name
-    );
+    let want = format!("xdphttpd: -Q 2: {} has RX queues 0 to 1\n", lab.name);
     server
         .stderr
         .wait_for("the reason", |text| text.ends_with(&want));

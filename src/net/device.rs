@@ -7,8 +7,10 @@
 
 use super::demux::{ETHERNET_HEADER_BYTES, LinkAddresses};
 use super::link::FrameSink;
+use smoltcp::iface::{Config, Interface};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
+use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address};
 
 /// A device for one connection and one poll.
 pub struct Device<'a, S> {
@@ -24,9 +26,65 @@ pub struct Device<'a, S> {
     pub sent: u64,
 }
 
+impl<'a, S: FrameSink> Device<'a, S> {
+    /// A device that has `packet` to receive.
+    pub fn new(
+        packet: Option<&'a [u8]>,
+        sink: &'a mut S,
+        link: LinkAddresses,
+        mtu_bytes: usize,
+    ) -> Device<'a, S> {
+        Device {
+            packet,
+            sink,
+            link,
+            mtu_bytes,
+            sent: 0,
+        }
+    }
+}
+
+/// An interface of no connection yet, its generator seeded by `random_seed`.
+pub fn interface(mtu_bytes: usize, random_seed: u64, now: Instant) -> Interface {
+    /// `Interface::new` asks a device for its capabilities, and nothing else.
+    struct Nowhere;
+    impl FrameSink for Nowhere {
+        fn ready(&mut self) -> bool {
+            false
+        }
+        fn send<R>(&mut self, _: usize, _: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+            None
+        }
+    }
+    let link = LinkAddresses {
+        peer: [0; 6],
+        local: [0; 6],
+    };
+    let mut config = Config::new(HardwareAddress::Ip);
+    config.random_seed = random_seed;
+    Interface::new(
+        config,
+        &mut Device::new(None, &mut Nowhere, link, mtu_bytes),
+        now,
+    )
+}
+
+/// Makes `local` the interface's address. A prefix of length zero makes every
+/// peer a neighbour: routes are the kernel's business, answers follow the MAC.
+pub fn serve_address(interface: &mut Interface, local: Ipv4Address) {
+    let cidr = IpCidr::new(local.into(), 0);
+    if interface.ip_addrs().first() != Some(&cidr) {
+        interface.update_ip_addrs(|addresses| {
+            addresses.clear();
+            // Cleared, and its capacity is one at least.
+            let _ = addresses.push(cidr);
+        });
+    }
+}
+
 /// What smoltcp learns of the link: checksums are made by it for sending and
 /// were already judged by demux on receipt.
-pub fn capabilities(mtu_bytes: usize) -> DeviceCapabilities {
+fn capabilities(mtu_bytes: usize) -> DeviceCapabilities {
     let mut checksum = ChecksumCapabilities::ignored();
     checksum.ipv4 = Checksum::Tx;
     checksum.tcp = Checksum::Tx;

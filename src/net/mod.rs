@@ -2,12 +2,13 @@
 //!
 //! A frame's way, module by module: [`demux`] reads its headers, [`flow`] finds
 //! its connection or [`accept`] says what it deserves ([`isn`] numbers a new
-//! connection), [`stack`] lets smoltcp (`tcb`, [`device`]) and the
-//! [`app`]lication take their turn, [`timers`] remembers when the connection
+//! connection), [`stack`] gives the `connection` its turn: smoltcp (`tcb`,
+//! [`device`]) and the [`app`]lication move, [`timers`] remembers when the connection
 //! wants another, and what it sends leaves through a [`link`].
 
 pub mod accept;
 pub mod app;
+mod connection;
 pub mod demux;
 pub mod device;
 pub mod flow;

@@ -6,37 +6,22 @@
 //! all of them.
 
 use super::accept::{self, Deserves};
-use super::app::{Application, Stream};
-use super::demux::{self, Drop, Flow, LinkAddresses, Policy, Segment};
-use super::device::{Device, capabilities};
+use super::app::Application;
+use super::connection::{Connection, Next};
+use super::demux::{self, Drop, Policy, Segment};
+use super::device::{Device, interface, serve_address};
 use super::flow::{ConnId, FlowTable};
 use super::isn::{IsnSecret, seed_for};
 use super::link::FrameSink;
 use super::tcb::Tcb;
 use super::timers::Wheel;
 use crate::stats::NetCounters;
-use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
-use smoltcp::socket::tcp::State;
-use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address};
+use smoltcp::iface::{Interface, SocketSet};
+use smoltcp::time::Instant;
 use std::collections::VecDeque;
 
-/// Frames one connection may send in one turn before others have theirs.
-const TURN_FRAMES: u32 = 32;
 /// Closed sockets kept with their buffers for the next connections.
 const MAX_SPARE_TCBS: usize = 1024;
-/// How long a handshake may take (RFC 9293 leaves it open; Linux gives up
-/// after five SYN-ACK repeats).
-const HANDSHAKE_SILENCE: Duration = Duration::from_secs(15);
-/// How long a peer may leave our FIN, or its own, outstanding.
-const CLOSING_SILENCE: Duration = Duration::from_secs(20);
-/// How long a peer that has acknowledged our FIN must be silent before the end
-/// of the server no longer waits for its own.
-const DRAIN_SILENCE: Duration = Duration::from_secs(1);
-/// When smoltcp wants to act at once and yet does nothing, it is asked again
-/// this much later instead of in a loop.
-const STUCK_RETRY: Duration = Duration::from_millis(10);
-
 /// What a stack is made with.
 #[derive(Clone, Debug)]
 pub struct StackConfig {
@@ -52,28 +37,6 @@ pub struct StackConfig {
 /// drawn at random for every stack, fixed where a run must replay.
 pub type Secret = [u8; 32];
 
-struct Connection<C> {
-    flow: Flow,
-    link: LinkAddresses,
-    tcb: Tcb,
-    app: C,
-    last_heard: Instant,
-    /// Highest SEG.SEQ seen, to tell a new SYN from an old one in TIME-WAIT.
-    highest_seq: u32,
-    established: bool,
-    in_ready: bool,
-}
-
-/// What a turn leaves a connection waiting for.
-enum Next {
-    /// Nothing: it is over.
-    Over,
-    /// Room to send more.
-    Room,
-    /// A time, or the peer.
-    Until(Option<Instant>),
-}
-
 /// All connections of one worker. See the [module](self).
 pub struct Stack<A: Application> {
     policy: Policy,
@@ -82,7 +45,7 @@ pub struct Stack<A: Application> {
     isn_secret: IsnSecret,
     interface: Interface,
     no_sockets: SocketSet<'static>,
-    table: FlowTable<Connection<A::Conn>>,
+    table: FlowTable<Connection<A>>,
     timers: Wheel,
     ready: VecDeque<ConnId>,
     spare: Vec<Tcb>,
@@ -143,10 +106,12 @@ impl<A: Application> Stack<A> {
             return;
         }
         if let Some(id) = self.table.find(segment.flow) {
-            if !self.gives_way(id, segment) {
+            let connection = self.table.get_mut(id);
+            if connection.is_some_and(|connection| connection.gives_way_to(segment)) {
+                self.forget(id);
+            } else {
                 return self.turn(id, Some(segment), now, sink);
             }
-            self.forget(id);
         }
         match accept::deserves(segment.flags) {
             Deserves::Silence => self.counters.drop_stray += 1,
@@ -159,18 +124,6 @@ impl<A: Application> Stack<A> {
         }
     }
 
-    /// RFC 9293 §3.10.7.4 (after RFC 1122 §4.2.2.13): in TIME-WAIT a SYN with a
-    /// higher sequence number opens the connection anew.
-    fn gives_way(&mut self, id: ConnId, segment: &Segment<'_>) -> bool {
-        if !segment.flags.syn || segment.flags.ack || segment.flags.rst {
-            return false;
-        }
-        self.table.get_mut(id).is_some_and(|connection| {
-            connection.tcb.socket().state() == State::TimeWait
-                && after(segment.seq, connection.highest_seq)
-        })
-    }
-
     /// Creates the connection that a SYN asks for and lets smoltcp, seeded for
     /// the sequence number wanted, take the SYN.
     fn accept<S: FrameSink>(&mut self, segment: &Segment<'_>, now: Instant, sink: &mut S) {
@@ -180,7 +133,7 @@ impl<A: Application> Stack<A> {
         let number = self.isn_secret.number(flow, now);
         let mut seeded = interface(self.mtu_bytes, seed_for(number), now);
         serve_address(&mut seeded, flow.local);
-        let mut device = device(Some(segment.packet), sink, segment.link, self.mtu_bytes);
+        let mut device = Device::new(Some(segment.packet), sink, segment.link, self.mtu_bytes);
         seeded.poll_ingress_single(now, &mut device, &mut tcb.sockets);
         self.counters.tx_frames += device.sent;
         if tcb.is_over() {
@@ -190,16 +143,9 @@ impl<A: Application> Stack<A> {
         }
         self.counters.syns += 1;
         let app = &mut self.app;
-        let id = self.table.insert(flow, |id| Connection {
-            flow,
-            link: segment.link,
-            tcb,
-            app: app.open(id),
-            last_heard: now,
-            highest_seq: segment.seq,
-            established: false,
-            in_ready: false,
-        });
+        let id = self
+            .table
+            .insert(flow, |id| Connection::new(segment, tcb, app.open(id), now));
         self.turn(id, None, now, sink);
     }
 
@@ -208,7 +154,7 @@ impl<A: Application> Stack<A> {
     fn reset<S: FrameSink>(&mut self, segment: &Segment<'_>, now: Instant, sink: &mut S) {
         self.counters.resets_for_strays += 1;
         serve_address(&mut self.interface, segment.flow.local);
-        let mut device = device(Some(segment.packet), sink, segment.link, self.mtu_bytes);
+        let mut device = Device::new(Some(segment.packet), sink, segment.link, self.mtu_bytes);
         self.interface
             .poll_ingress_single(now, &mut device, &mut self.no_sockets);
         self.counters.tx_frames += device.sent;
@@ -228,28 +174,19 @@ impl<A: Application> Stack<A> {
         };
         serve_address(&mut self.interface, connection.flow.local);
         if let Some(segment) = segment {
-            connection.link = segment.link;
-            connection.last_heard = now;
-            if after(segment.seq, connection.highest_seq) {
-                connection.highest_seq = segment.seq;
-            }
+            connection.hear(segment, now);
         }
         let packet = segment.map(|segment| segment.packet);
-        let mut device = device(packet, sink, connection.link, self.mtu_bytes);
+        let mut device = Device::new(packet, sink, connection.link, self.mtu_bytes);
         if packet.is_some() {
             self.interface
                 .poll_ingress_single(now, &mut device, &mut connection.tcb.sockets);
         }
-        if is_synchronized(connection.tcb.socket().state()) {
-            if !connection.established {
-                connection.established = true;
-                self.counters.accepted += 1;
-            }
-            let mut stream = Stream::new(connection.tcb.socket());
-            self.app.drive(id, &mut connection.app, &mut stream, now);
-        }
-        enforce_patience(&self.app, connection, &mut self.counters, now);
-        let next = egress(&mut self.interface, connection, &self.app, &mut device, now);
+        let was_established = connection.established;
+        connection.drive(id, &mut self.app, now);
+        self.counters.accepted += u64::from(connection.established && !was_established);
+        self.counters.timed_out += u64::from(connection.enforce_patience(&self.app, now));
+        let next = connection.send(&mut self.interface, &self.app, &mut device, now);
         self.counters.tx_frames += device.sent;
         match next {
             Next::Over => self.forget(id),
@@ -320,32 +257,23 @@ impl<A: Application> Stack<A> {
         }
     }
 
-    /// Whether every connection has ended, or only waits: out TIME-WAIT, or for
-    /// the FIN of a peer that has acknowledged all and then fallen silent (an
-    /// idle client need not look at its connection).
+    /// Whether every connection has ended or only waits. Walks over all of them.
     pub fn is_drained(&mut self, now: Instant) -> bool {
         self.table.ids().into_iter().all(|id| {
-            self.table
-                .get_mut(id)
-                .is_none_or(|connection| match connection.tcb.socket().state() {
-                    State::TimeWait => true,
-                    State::FinWait2 => now >= connection.last_heard + DRAIN_SILENCE,
-                    _ => false,
-                })
+            let connection = self.table.get_mut(id);
+            connection.is_none_or(|connection| connection.is_drained(now))
         })
     }
 
-    /// Ends all connections: RST to those whose peers have not acknowledged all,
-    /// as far as there is room to send it. To the others it could only do harm:
-    /// some systems throw away what their application has not read yet.
+    /// Forgets all connections: with RST, as far as there is room to send it,
+    /// those whose peers have not acknowledged all, in silence the others.
     pub fn abort_all<S: FrameSink>(&mut self, now: Instant, sink: &mut S) {
         for id in self.table.ids() {
-            if let Some(connection) = self.table.get_mut(id) {
-                let state = connection.tcb.socket().state();
-                if !matches!(state, State::FinWait2 | State::TimeWait) {
-                    connection.tcb.socket().abort();
-                    self.turn(id, None, now, sink);
-                }
+            if let Some(connection) = self.table.get_mut(id)
+                && !connection.is_acknowledged()
+            {
+                connection.tcb.socket().abort();
+                self.turn(id, None, now, sink);
             }
             self.forget(id);
         }
@@ -374,148 +302,6 @@ impl<A: Application> Stack<A> {
             Drop::TcpChecksum => &mut self.counters.drop_tcp_checksum,
         } += 1;
     }
-}
-
-/// Sends until smoltcp has nothing more for now, the sink is full, or the turn
-/// is over.
-fn egress<A: Application, S: FrameSink>(
-    interface: &mut Interface,
-    connection: &mut Connection<A::Conn>,
-    app: &A,
-    device: &mut Device<'_, S>,
-    now: Instant,
-) -> Next {
-    for _ in 0..TURN_FRAMES {
-        if connection.tcb.is_over() {
-            return Next::Over;
-        }
-        let at = interface.poll_at(now, &connection.tcb.sockets);
-        if at.is_none_or(|at| at > now) {
-            return Next::Until(earliest(at, patience_ends(app, connection)));
-        }
-        if !device.sink.ready() {
-            return Next::Room;
-        }
-        let sent = device.sent;
-        let moved = interface.poll_egress(now, device, &mut connection.tcb.sockets);
-        if moved == PollResult::None && device.sent == sent {
-            if connection.tcb.is_over() {
-                return Next::Over;
-            }
-            // A timer may have been due with nothing to send for it.
-            let at = interface.poll_at(now, &connection.tcb.sockets);
-            let at = at.map(|at| at.max(now + STUCK_RETRY));
-            return Next::Until(earliest(at, patience_ends(app, connection)));
-        }
-    }
-    if connection.tcb.is_over() {
-        Next::Over
-    } else {
-        Next::Room
-    }
-}
-
-/// When the silence that this connection's state allows is over; `None` where
-/// smoltcp's own timer rules (TIME-WAIT).
-fn patience_ends<A: Application>(app: &A, connection: &mut Connection<A::Conn>) -> Option<Instant> {
-    let silence = match connection.tcb.socket().state() {
-        State::TimeWait | State::Closed | State::Listen => return None,
-        State::SynReceived | State::SynSent => HANDSHAKE_SILENCE,
-        State::Established | State::CloseWait => app.patience(&connection.app).silence,
-        State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck => CLOSING_SILENCE,
-    };
-    Some(connection.last_heard + silence)
-}
-
-fn enforce_patience<A: Application>(
-    app: &A,
-    connection: &mut Connection<A::Conn>,
-    counters: &mut NetCounters,
-    now: Instant,
-) {
-    if patience_ends(app, connection).is_none_or(|end| now < end) {
-        return;
-    }
-    counters.timed_out += 1;
-    let open = matches!(
-        connection.tcb.socket().state(),
-        State::Established | State::CloseWait
-    );
-    if open && app.patience(&connection.app).polite {
-        connection.last_heard = now;
-        connection.tcb.socket().close();
-    } else {
-        connection.tcb.socket().abort();
-    }
-}
-
-fn device<'a, S: FrameSink>(
-    packet: Option<&'a [u8]>,
-    sink: &'a mut S,
-    link: LinkAddresses,
-    mtu_bytes: usize,
-) -> Device<'a, S> {
-    Device {
-        packet,
-        sink,
-        link,
-        mtu_bytes,
-        sent: 0,
-    }
-}
-
-fn interface(mtu_bytes: usize, random_seed: u64, now: Instant) -> Interface {
-    /// `Interface::new` asks a device for its capabilities, and nothing else.
-    struct Nowhere;
-    impl FrameSink for Nowhere {
-        fn ready(&mut self) -> bool {
-            false
-        }
-        fn send<R>(&mut self, _: usize, _: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
-            None
-        }
-    }
-    let link = LinkAddresses {
-        peer: [0; 6],
-        local: [0; 6],
-    };
-    let mut config = Config::new(HardwareAddress::Ip);
-    config.random_seed = random_seed;
-    debug_assert_eq!(capabilities(mtu_bytes).max_transmission_unit, mtu_bytes);
-    Interface::new(
-        config,
-        &mut device(None, &mut Nowhere, link, mtu_bytes),
-        now,
-    )
-}
-
-/// Makes `local` the interface's address. A prefix of length zero makes every
-/// peer a neighbour: routes are the kernel's business, answers follow the MAC.
-fn serve_address(interface: &mut Interface, local: Ipv4Address) {
-    let cidr = IpCidr::new(local.into(), 0);
-    if interface.ip_addrs().first() != Some(&cidr) {
-        interface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            // Cleared, and its capacity is one at least.
-            let _ = addresses.push(cidr);
-        });
-    }
-}
-
-fn is_synchronized(state: State) -> bool {
-    !matches!(
-        state,
-        State::Closed | State::Listen | State::SynSent | State::SynReceived
-    )
-}
-
-/// RFC 9293 §3.4: sequence numbers compare modulo 2^32.
-fn after(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b) as i32 > 0
-}
-
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    [a, b].into_iter().flatten().min()
 }
 
 fn micros(at: Instant) -> u64 {
