@@ -86,6 +86,7 @@ impl Direction {
     pub fn sender(&mut self, now: Instant) -> Sender<'_> {
         Sender {
             direction: self,
+            frame: Vec::new(),
             now,
         }
     }
@@ -144,6 +145,7 @@ impl Direction {
 /// The sending end of a [`Direction`] at one moment.
 pub struct Sender<'a> {
     direction: &'a mut Direction,
+    frame: Vec<u8>,
     now: Instant,
 }
 
@@ -152,24 +154,36 @@ impl FrameSink for Sender<'_> {
         self.direction.in_flight.len() < self.direction.capacity_frames
     }
 
-    fn send<R>(&mut self, len_bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+    fn reserve(&mut self, len_bytes: usize) -> Option<&mut [u8]> {
         if !self.ready() || len_bytes > self.direction.largest_frame_bytes {
             return None;
         }
         // Not zeroed, as a reused UMEM frame is not.
-        let mut frame = vec![0xa5; len_bytes];
-        let result = fill(&mut frame);
+        self.frame = vec![0xa5; len_bytes];
+        Some(&mut self.frame)
+    }
+
+    fn submit(&mut self, _len_bytes: usize) {
+        let frame = std::mem::take(&mut self.frame);
         self.direction.tally.sent += 1;
-        if self
-            .direction
-            .random
-            .chance(self.direction.impairments.duplicate)
-        {
+        let duplicate = self.direction.impairments.duplicate;
+        if self.direction.random.chance(duplicate) {
             self.direction.tally.duplicated += 1;
             self.direction.push(frame.clone(), self.now);
         }
         self.direction.push(frame, self.now);
-        Some(result)
+    }
+}
+
+impl Sender<'_> {
+    /// Sends a copy of `frame`; false when there is no room for it.
+    pub fn send(&mut self, frame: &[u8]) -> bool {
+        let Some(bytes) = self.reserve(frame.len()) else {
+            return false;
+        };
+        bytes.copy_from_slice(frame);
+        self.submit(frame.len());
+        true
     }
 }
 
@@ -202,10 +216,7 @@ mod tests {
         let mut wire = Direction::new(impairments, 10_000, 64, seed);
         for number in 0..1_000u32 {
             let at = Instant::from_micros(i64::from(number));
-            let sent = wire
-                .sender(at)
-                .send(4, |frame| frame.copy_from_slice(&number.to_be_bytes()));
-            assert_eq!(sent, Some(()));
+            assert!(wire.sender(at).send(&number.to_be_bytes()));
         }
         let end = Instant::from_secs(1);
         let arrived = std::iter::from_fn(|| wire.deliver(end)).collect();
@@ -251,9 +262,9 @@ mod tests {
     fn a_full_direction_is_not_ready_and_a_large_frame_not_carried() {
         let mut wire = Direction::new(Impairments::NONE, 1, 64, 1);
         let mut sender = wire.sender(Instant::ZERO);
-        assert_eq!(sender.send(65, |_| ()), None);
-        assert_eq!(sender.send(64, |_| ()), Some(()));
+        assert!(!sender.send(&[0; 65]));
+        assert!(sender.send(&[0; 64]));
         assert!(!sender.ready());
-        assert_eq!(sender.send(1, |_| ()), None);
+        assert!(!sender.send(&[0]));
     }
 }

@@ -369,7 +369,11 @@ impl FrameSink for Tx {
         Tx::ready(self)
     }
 
-    fn send<R>(&mut self, len_bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
-        Tx::send(self, len_bytes, fill)
+    fn reserve(&mut self, len_bytes: usize) -> Option<&mut [u8]> {
+        Tx::reserve(self, len_bytes)
+    }
+
+    fn submit(&mut self, len_bytes: usize) {
+        Tx::submit(self, len_bytes);
     }
 }

@@ -52,9 +52,10 @@ pub fn interface(mtu_bytes: usize, random_seed: u64, now: Instant) -> Interface 
         fn ready(&mut self) -> bool {
             false
         }
-        fn send<R>(&mut self, _: usize, _: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        fn reserve(&mut self, _: usize) -> Option<&mut [u8]> {
             None
         }
+        fn submit(&mut self, _: usize) {}
     }
     let link = LinkAddresses {
         peer: [0; 6],
@@ -151,28 +152,19 @@ pub struct TxToken<'a, S> {
 impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, packet_bytes: usize, f: F) -> R {
         let Self { sink, link, sent } = self;
-        let mut f = Some(f);
-        let write = |frame: &mut [u8]| {
-            let (ethernet, packet) = frame.split_at_mut(ETHERNET_HEADER_BYTES);
-            ethernet[..6].copy_from_slice(&link.peer);
-            ethernet[6..12].copy_from_slice(&link.local);
-            ethernet[12..].copy_from_slice(&[0x08, 0x00]);
-            f.take().map(|f| f(packet))
-        };
-        match sink
-            .send(ETHERNET_HEADER_BYTES + packet_bytes, write)
-            .flatten()
-        {
-            Some(result) => {
-                *sent += 1;
-                result
-            }
+        let frame_bytes = ETHERNET_HEADER_BYTES + packet_bytes;
+        let Some(frame) = sink.reserve(frame_bytes) else {
             // smoltcp must write somewhere. Only a packet larger than the link
             // carries gets here, and the MTU given to smoltcp rules that out.
-            None => match f {
-                Some(f) => f(&mut vec![0; packet_bytes]),
-                None => unreachable!("`fill` runs at most once, and then its result is Some"),
-            },
-        }
+            return f(&mut vec![0; packet_bytes]);
+        };
+        let (ethernet, packet) = frame.split_at_mut(ETHERNET_HEADER_BYTES);
+        ethernet[..6].copy_from_slice(&link.peer);
+        ethernet[6..12].copy_from_slice(&link.local);
+        ethernet[12..].copy_from_slice(&[0x08, 0x00]);
+        let result = f(packet);
+        sink.submit(frame_bytes);
+        *sent += 1;
+        result
     }
 }

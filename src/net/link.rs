@@ -10,8 +10,11 @@ pub trait FrameSink {
     /// Whether one more frame can be sent now.
     fn ready(&mut self) -> bool;
 
-    /// Sends a frame of `len_bytes`, written in place by `fill`. `None` when
-    /// there is no room or the length is not one the link can carry; `fill` is
-    /// not called then.
-    fn send<R>(&mut self, len_bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R>;
+    /// The bytes of the next frame, to be written in place; they hold anything.
+    /// `None` when there is no room, or `len_bytes` is not what the link carries.
+    fn reserve(&mut self, len_bytes: usize) -> Option<&mut [u8]>;
+
+    /// Sends the frame that was reserved last, with the length it was reserved
+    /// with.
+    fn submit(&mut self, len_bytes: usize);
 }

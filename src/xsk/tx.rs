@@ -116,12 +116,12 @@ impl Tx {
         self.chunks.frame_bytes()
     }
 
-    /// Queues a frame of `len` bytes, to be published by `commit`: reserves it and
-    /// its TX slot and lets `fill` write it. The bytes are not zeroed before.
+    /// The bytes of the next frame, `len` of them, to be written in place; they are
+    /// not zeroed. Nothing is queued before [`submit`](Tx::submit).
     ///
-    /// None, counted, and `fill` not called, when not `ready` or when `len` is 0 or
-    /// more than the frame capacity.
-    pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+    /// None, counted, when not `ready` or when `len` is 0 or more than the frame
+    /// capacity.
+    pub fn reserve(&mut self, len: usize) -> Option<&mut [u8]> {
         // The kernel never completes a descriptor of no length: the frame would be lost.
         if len == 0 || len > self.frame_capacity() {
             self.counters.bad_length += 1;
@@ -132,18 +132,34 @@ impl Tx {
             return None;
         }
         let chunk = *self.free.last()?;
-        // Should `fill` panic, the frame is still in the pool.
-        let result = fill(self.chunks.chunk_mut(chunk, len)?);
-        self.free.pop();
+        self.chunks.chunk_mut(chunk, len)
+    }
+
+    /// Queues the first `len` bytes of the frame reserved last, to be published by
+    /// [`commit`](Tx::commit). Without a frame to be had it does nothing.
+    pub fn submit(&mut self, len: usize) {
+        if len == 0 || !self.ready() {
+            return;
+        }
+        let Some(chunk) = self.free.pop() else {
+            return;
+        };
         self.chunks.give(chunk);
         let addr = self.chunks.address(chunk);
         self.ring.push(xdp_desc {
             addr,
-            len: len as u32,
+            len: len.min(self.frame_capacity()) as u32,
             options: 0,
         });
         self.counters.frames += 1;
         self.counters.bytes += len as u64;
+    }
+
+    /// Reserves, lets `fill` write, and submits.
+    pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        // Should `fill` panic, the frame is still in the pool.
+        let result = fill(self.reserve(len)?);
+        self.submit(len);
         Some(result)
     }
 

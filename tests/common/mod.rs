@@ -77,11 +77,8 @@ impl Lab {
 
     /// Sends a frame to the server past any client.
     pub fn inject(&mut self, frame: &[u8]) {
-        use xdphttpd::net::FrameSink;
-        self.to_server
-            .sender(self.now)
-            .send(frame.len(), |bytes| bytes.copy_from_slice(frame))
-            .expect("room on the wire");
+        let sent = self.to_server.sender(self.now).send(frame);
+        assert!(sent, "room on the wire");
     }
 
     /// Lets the clients and the server run until every client is done, or until
