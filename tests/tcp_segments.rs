@@ -38,7 +38,7 @@ impl Answer {
 
 struct Bench {
     lab: Lab,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl Bench {
@@ -47,7 +47,7 @@ impl Bench {
         std::fs::write(root.path().join("one"), "1").expect("writing a test file");
         Bench {
             lab: Lab::new(root.path(), Impairments::NONE, 1),
-            _root: root,
+            root,
         }
     }
 
@@ -487,4 +487,156 @@ fn an_idle_connection_is_closed_with_fin() {
     bench.connect(40_000);
     let answers = bench.wait(Duration::from_secs(76));
     assert_eq!(answers[0].flags(), "AF");
+}
+
+fn request(number: u32, port: u16, text: &[u8]) -> Vec<u8> {
+    Segment {
+        seq: ISS + 1,
+        ack: Some(number + 1),
+        payload: text,
+        ..Segment::to(port, "AP")
+    }
+    .frame()
+}
+
+/// Takes a frame without collecting what the file pool has done.
+fn take_without_files(bench: &mut Bench, frame: &[u8]) {
+    let now = bench.lab.now;
+    let mut sink = bench.lab.to_client.sender(now);
+    bench.lab.stack.frame(frame, now, &mut sink);
+}
+
+#[test]
+fn a_file_that_takes_25_s_still_answers_a_closing_request() {
+    for text in [
+        "GET /one HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /one HTTP/1.0\r\n\r\n",
+    ] {
+        let mut bench = Bench::new();
+        let number = bench.connect(40_000);
+        let frame = request(number, 40_000, text.as_bytes());
+        take_without_files(&mut bench, &frame);
+        for _ in 0..250 {
+            bench.lab.now += Duration::from_millis(100);
+            let now = bench.lab.now;
+            let mut sink = bench.lab.to_client.sender(now);
+            bench.lab.stack.poll(now, &mut sink);
+            while bench.lab.to_client.deliver(now).is_some() {}
+        }
+        let answers = bench.wait(Duration::from_millis(1));
+        let flags: Vec<_> = answers
+            .iter()
+            .map(|a| (a.flags(), a.payload.len()))
+            .collect();
+        assert!(
+            answers
+                .iter()
+                .any(|a| a.payload.starts_with(b"HTTP/1.1 200")),
+            "{text:?}: {flags:?}"
+        );
+    }
+}
+
+#[test]
+fn drain_closes_an_idle_connection_with_fin() {
+    let mut bench = Bench::new();
+    bench.connect(40_000);
+    bench.wait(Duration::from_secs(25));
+    let now = bench.lab.now;
+    let mut sink = bench.lab.to_client.sender(now);
+    bench.lab.stack.drain(now, &mut sink);
+    let flags: Vec<_> = bench
+        .wait(Duration::from_millis(1))
+        .iter()
+        .map(Answer::flags)
+        .collect();
+    assert_eq!(flags, ["AF"]);
+}
+
+#[test]
+fn syns_do_not_keep_a_dead_connection_alive() {
+    let mut bench = Bench::new();
+    bench.connect(40_000);
+    for _ in 0..20 {
+        bench.wait(Duration::from_secs(30));
+        let syn = Segment {
+            seq: 77_000_000,
+            ..Segment::syn(40_000)
+        };
+        for answer in bench.answers(&syn.frame()) {
+            if answer.flags() == "SA" {
+                return;
+            }
+        }
+    }
+    panic!(
+        "still no connection after 600 s, {} connections",
+        bench.lab.stack.connections()
+    );
+}
+
+fn with_window(mut bytes: Vec<u8>, window: u16) -> Vec<u8> {
+    let old = u16::from_be_bytes([bytes[48], bytes[49]]);
+    bytes[48..50].copy_from_slice(&window.to_be_bytes());
+    let field = u16::from_be_bytes([bytes[50], bytes[51]]);
+    let mut sum = u32::from(!field) + u32::from(!old) + u32::from(window);
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    bytes[50..52].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    bytes
+}
+
+/// A client that takes `take` bytes and then stops to read, but answers every segment.
+/// `shrinks`: its window goes to 0 at once; else its right edge stays where it was.
+fn paused(text: &[u8], take: u32, shrinks: bool) {
+    let mut bench = Bench::new();
+    std::fs::write(bench.root.path().join("mid"), vec![b'x'; 200_000]).expect("write");
+    let number = bench.connect(40_000);
+    let seq = ISS + 1 + text.len() as u32;
+    let mut answers = bench.answers(&request(number, 40_000, text));
+    let mut next = number + 1;
+    let start = bench.lab.now;
+    while bench.lab.now < start + Duration::from_secs(115) {
+        for answer in std::mem::take(&mut answers) {
+            let at = (bench.lab.now - start).total_millis();
+            assert!(
+                !answer.tcp.rst,
+                "reset after {at} ms; bad checksums {}",
+                bench.lab.stack.counters.drop_tcp_checksum
+            );
+            let end = answer.tcp.sequence_number + answer.payload.len() as u32;
+            if answer.tcp.sequence_number == next && end - number - 1 <= take {
+                next = end;
+            }
+            let left = take - (next - number - 1);
+            let window = if shrinks && left < 2_000 {
+                0
+            } else {
+                left as u16
+            };
+            let ack = Segment {
+                seq,
+                ack: Some(next),
+                ..Segment::to(40_000, "A")
+            };
+            bench.lab.inject(&with_window(ack.frame(), window));
+        }
+        answers = bench.wait(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_paused_reader_of_a_closing_response_is_not_reset() {
+    paused(b"GET /mid HTTP/1.0\r\n\r\n", 64_000, false);
+}
+
+#[test]
+fn a_paused_reader_of_a_persistent_response_is_not_reset() {
+    paused(b"GET /mid HTTP/1.1\r\nHost: a\r\n\r\n", 64_000, false);
+}
+
+#[test]
+fn a_window_that_shrinks_to_zero_is_probed() {
+    paused(b"GET /mid HTTP/1.1\r\nHost: a\r\n\r\n", 9_500, true);
 }

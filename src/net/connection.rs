@@ -18,6 +18,8 @@ const TURN_FRAMES: u32 = 32;
 const HANDSHAKE_SILENCE: Duration = Duration::from_secs(15);
 /// How long a peer may leave our FIN, or its own, outstanding.
 const CLOSING_SILENCE: Duration = Duration::from_secs(20);
+/// The same while data before our FIN is outstanding too: it may have paused.
+const SENDING_SILENCE: Duration = Duration::from_secs(60);
 /// How long a peer that has acknowledged our FIN must be silent before the end
 /// of the server no longer waits for its own.
 const DRAIN_SILENCE: Duration = Duration::from_secs(1);
@@ -39,9 +41,36 @@ pub struct Connection<A: Application> {
     pub established: bool,
     /// Whether it stands in line for room to send.
     pub in_ready: bool,
-    last_heard: Instant,
+    /// Since when silence is counted: the last segment heard, or the beginning
+    /// of the phase if that came later.
+    silent_since: Instant,
+    phase: Phase,
     /// Highest SEG.SEQ seen, to tell a new SYN from an old one in TIME-WAIT.
     highest_seq: u32,
+}
+
+/// The part of its life that a connection is in: each has its own patience.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Handshake,
+    Open,
+    /// Our FIN is under way, and perhaps data before it.
+    Closing,
+    /// smoltcp's own timer rules.
+    TimeWait,
+    Over,
+}
+
+impl Phase {
+    fn of(state: State) -> Phase {
+        match state {
+            State::Listen | State::SynSent | State::SynReceived => Phase::Handshake,
+            State::Established | State::CloseWait => Phase::Open,
+            State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck => Phase::Closing,
+            State::TimeWait => Phase::TimeWait,
+            State::Closed => Phase::Over,
+        }
+    }
 }
 
 /// What a turn leaves a connection waiting for.
@@ -64,7 +93,8 @@ impl<A: Application> Connection<A> {
             app,
             established: false,
             in_ready: false,
-            last_heard: now,
+            silent_since: now,
+            phase: Phase::Handshake,
             highest_seq: syn.seq,
         }
     }
@@ -77,7 +107,11 @@ impl<A: Application> Connection<A> {
     /// A segment of this connection has come.
     pub fn hear(&mut self, segment: &Segment<'_>, now: Instant) {
         self.link = segment.link;
-        self.last_heard = now;
+        // A SYN here is a stranger to the connection, or a client that has
+        // forgotten it: no sign of life.
+        if !segment.flags.syn {
+            self.silent_since = now;
+        }
         if after(segment.seq, self.highest_seq) {
             self.highest_seq = segment.seq;
         }
@@ -106,7 +140,7 @@ impl<A: Application> Connection<A> {
     pub fn is_drained(&mut self, now: Instant) -> bool {
         match self.state() {
             State::TimeWait => true,
-            State::FinWait2 => now >= self.last_heard + DRAIN_SILENCE,
+            State::FinWait2 => now >= self.silent_since + DRAIN_SILENCE,
             _ => false,
         }
     }
@@ -124,13 +158,18 @@ impl<A: Application> Connection<A> {
     /// Ends the connection if its peer has been silent for too long: by FIN where
     /// the application is polite, else by RST. Whether it did.
     pub fn enforce_patience(&mut self, app: &A, now: Instant) -> bool {
+        let phase = Phase::of(self.state());
+        if phase != self.phase {
+            self.phase = phase;
+            self.silent_since = now;
+        }
         if self.patience_ends(app).is_none_or(|end| now < end) {
             return false;
         }
-        let open = matches!(self.state(), State::Established | State::CloseWait);
-        if open && app.patience(&self.app).polite {
-            self.last_heard = now;
+        if phase == Phase::Open && app.patience(&self.app).polite {
             self.tcb.socket().close();
+            self.phase = Phase::Closing;
+            self.silent_since = now;
         } else {
             self.tcb.socket().abort();
         }
@@ -176,16 +215,16 @@ impl<A: Application> Connection<A> {
         Next::Until(at.into_iter().chain(self.patience_ends(app)).min())
     }
 
-    /// When the silence that its state allows is over; `None` where smoltcp's own
-    /// timer rules (TIME-WAIT).
+    /// When the silence that its phase allows is over.
     fn patience_ends(&mut self, app: &A) -> Option<Instant> {
-        let silence = match self.state() {
-            State::TimeWait | State::Closed | State::Listen => return None,
-            State::SynReceived | State::SynSent => HANDSHAKE_SILENCE,
-            State::Established | State::CloseWait => app.patience(&self.app).silence,
-            State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck => CLOSING_SILENCE,
+        let silence = match Phase::of(self.state()) {
+            Phase::Handshake => HANDSHAKE_SILENCE,
+            Phase::Open => app.patience(&self.app).silence,
+            Phase::Closing if self.tcb.socket().send_queue() > 0 => SENDING_SILENCE,
+            Phase::Closing => CLOSING_SILENCE,
+            Phase::TimeWait | Phase::Over => return None,
         };
-        Some(self.last_heard + silence)
+        Some(self.silent_since + silence)
     }
 }
 
