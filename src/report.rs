@@ -160,12 +160,14 @@ fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, second
             + verdicts.fragment
             + verdicts.not_tcp
             + verdicts.other_port
-            + verdicts.other_address
-            + verdicts.empty_slot;
-        let redirected = verdicts.redirected;
+            + verdicts.other_address;
+        let (redirected, unserved) = (verdicts.redirected, verdicts.empty_slot);
         text.push_str(&format!(
             "\n  xdp: {redirected} redirected, {passed} passed"
         ));
+        if unserved > 0 {
+            text.push_str(&format!(", {unserved} of ours passed for want of a socket"));
+        }
     }
     let troubles = Snapshot::TROUBLES
         .iter()

@@ -132,7 +132,7 @@ impl<L: Loader> Application for HttpService<L> {
     }
 
     fn close(&mut self, id: ConnId, conn: Conn) {
-        if conn.in_response() {
+        if conn.is_waiting() {
             self.site.forget(Waiter(id.to_u64()));
         }
     }

@@ -28,6 +28,8 @@ pub struct NetCounters {
     pub drop_stray: u64,
     /// SYNs above the limit of connections.
     pub drop_table_full: u64,
+    /// Turns that ended because no frame could be had to send.
+    pub waits_for_room: u64,
     /// Segments whose answer would have had no frame to go into.
     pub drop_no_room: u64,
 }
@@ -64,6 +66,8 @@ impl Snapshot {
         ("bad TCP checksum", |s| s.net.drop_tcp_checksum),
         ("stray segment", |s| s.net.drop_stray),
         ("connection table full", |s| s.net.drop_table_full),
+        ("wait for TX room", |s| s.net.waits_for_room),
+        ("answered 5xx", |s| s.http.responses_5xx),
         ("no room to answer", |s| s.net.drop_no_room),
         ("timed out", |s| s.net.timed_out),
         ("reset for stray", |s| s.net.resets_for_strays),

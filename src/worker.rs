@@ -319,20 +319,16 @@ impl Worker {
     }
 
     /// When there will be something to do even if nothing comes.
-    fn wake_at(&self, now: Instant) -> Instant {
+    fn wake_at(&mut self, now: Instant) -> Instant {
         let mut wake_at = now + MAX_SLEEP.into();
-        if let Some(at) = self.stack.next_at() {
-            // Connections that wait for room wait for completions, which poll()
-            // does not report.
-            let room = at == Instant::ZERO;
-            wake_at = wake_at.min(if room {
-                now + ROOM_RETRY.into()
-            } else {
-                at.max(now)
-            });
-        }
-        if let Some(after) = self.kick_after {
+        // Who waits for room waits for completions, which poll() does not
+        // report; with the device down there will be none.
+        let waits = self.stack.next_at() == Some(Instant::ZERO) || !self.xsk.tx.ready();
+        if let Some(after) = self.kick_after.or(waits.then_some(ROOM_RETRY)) {
             wake_at = wake_at.min(now + after.into());
+        }
+        if let Some(at) = self.stack.next_at().filter(|&at| at != Instant::ZERO) {
+            wake_at = wake_at.min(at.max(now));
         }
         if let Some(until) = self.drain_until {
             wake_at = wake_at.min(until).min(self.drain_check_at).max(now);

@@ -191,6 +191,7 @@ impl<A: Application> Stack<A> {
         match next {
             Next::Over => self.forget(id),
             Next::Room => {
+                self.counters.waits_for_room += u64::from(!sink.ready());
                 if !std::mem::replace(&mut connection.in_ready, true) {
                     self.ready.push_back(id);
                 }

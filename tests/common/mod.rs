@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration as StdDuration, UNIX_EPOCH};
 use xdphttpd::net::demux::{self, LinkAddresses};
 use xdphttpd::net::device::Device;
-use xdphttpd::net::{Duration, Instant, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::net::{Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{InlineLoader, Limits, Root, Site};
 use xdphttpd::wire::{Direction, Impairments};
@@ -51,7 +51,12 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(root: &Path, impairments: Impairments, seed: u64) -> Lab {
-        let direction = |seed| Direction::new(impairments, RING_FRAMES, MTU_BYTES + 14, seed);
+        Lab::with_ring(root, impairments, seed, RING_FRAMES)
+    }
+
+    /// A lab whose wire holds so many frames in each direction.
+    pub fn with_ring(root: &Path, impairments: Impairments, seed: u64, frames: usize) -> Lab {
+        let direction = |seed| Direction::new(impairments, frames, MTU_BYTES + 14, seed);
         Lab {
             stack: stack(root, 1_000),
             to_server: direction(seed),
@@ -63,7 +68,10 @@ impl Lab {
     /// Lets the server do everything that it can do now.
     pub fn serve(&mut self) {
         let mut sink = self.to_client.sender(self.now);
-        while let Some(frame) = self.to_server.deliver(self.now) {
+        while sink.ready() {
+            let Some(frame) = self.to_server.deliver(self.now) else {
+                break;
+            };
             self.stack.frame(&frame, self.now, &mut sink);
         }
         while let Some((id, event)) = self.stack.app.completed() {
@@ -255,10 +263,7 @@ impl Client {
     }
 }
 
-fn client_device<'a, S: xdphttpd::net::FrameSink>(
-    packet: Option<&'a [u8]>,
-    sink: &'a mut S,
-) -> Device<'a, S> {
+fn client_device<'a, S: FrameSink>(packet: Option<&'a [u8]>, sink: &'a mut S) -> Device<'a, S> {
     let link = LinkAddresses {
         peer: SERVER_MAC,
         local: CLIENT_MAC,
