@@ -15,6 +15,9 @@ pub struct NetCounters {
     pub closed: u64,
     /// Connections ended because the peer was silent for too long.
     pub timed_out: u64,
+    /// Segments that a connection answered with an ACK and otherwise ignored: SYNs,
+    /// and ACKs of what was never sent.
+    pub challenged: u64,
     /// RSTs in answer to segments of no connection.
     pub resets_for_strays: u64,
     pub drop_not_tcp: u64,
@@ -70,6 +73,7 @@ impl Snapshot {
         ("answered 5xx", |s| s.http.responses_5xx),
         ("no room to answer", |s| s.net.drop_no_room),
         ("timed out", |s| s.net.timed_out),
+        ("challenged", |s| s.net.challenged),
         ("reset for stray", |s| s.net.resets_for_strays),
         ("bad request head", |s| s.http.refused_heads),
         ("response broken off", |s| s.http.aborted),

@@ -640,3 +640,43 @@ fn a_paused_reader_of_a_persistent_response_is_not_reset() {
 fn a_window_that_shrinks_to_zero_is_probed() {
     paused(b"GET /mid HTTP/1.1\r\nHost: a\r\n\r\n", 9_500, true);
 }
+
+#[test]
+fn a_syn_on_an_established_connection_gets_a_challenge_ack() {
+    let mut bench = Bench::new();
+    bench.connect(40_000);
+    let syn = Segment {
+        seq: 77_000_000,
+        ..Segment::syn(40_000)
+    };
+    let flags: Vec<_> = bench
+        .answers(&syn.frame())
+        .iter()
+        .map(Answer::flags)
+        .collect();
+    assert_eq!(flags, ["A"]);
+}
+
+#[test]
+fn an_ack_of_what_was_not_sent_is_refused() {
+    let mut bench = Bench::new();
+    std::fs::write(bench.root.path().join("mid"), vec![b'x'; 200_000]).expect("write");
+    let number = bench.connect(40_000);
+    let text = b"GET /mid HTTP/1.1\r\nHost: a\r\n\r\n";
+    let seq = ISS + 1 + text.len() as u32;
+    let mut got = bench.answers(&request(number, 40_000, text));
+    got.extend(bench.wait(Duration::from_millis(20)));
+    let sent: usize = got.iter().map(|a| a.payload.len()).sum();
+    let ahead = Segment {
+        seq,
+        ack: Some(number + 1 + 150_000),
+        ..Segment::to(40_000, "A")
+    };
+    let answers = bench.answers(&ahead.frame());
+    let first = answers.first().map(|a| a.tcp.sequence_number - number - 1);
+    assert_eq!(
+        first,
+        Some(sent as u32),
+        "sent {sent}, acknowledged 150000, goes on at {first:?}"
+    );
+}

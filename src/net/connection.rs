@@ -2,8 +2,8 @@
 //! and how long silence is borne in each of its states.
 
 use super::app::{Application, Stream};
-use super::demux::{Flow, LinkAddresses, Segment};
-use super::device::Device;
+use super::demux::{Flow, LinkAddresses, Segment, Sent};
+use super::device::{Device, acknowledge};
 use super::flow::ConnId;
 use super::link::FrameSink;
 use super::tcb::Tcb;
@@ -23,6 +23,8 @@ const SENDING_SILENCE: Duration = Duration::from_secs(60);
 /// How long a peer that has acknowledged our FIN must be silent before the end
 /// of the server no longer waits for its own.
 const DRAIN_SILENCE: Duration = Duration::from_secs(1);
+/// The least time between two challenge ACKs of a connection.
+const CHALLENGE_EVERY: Duration = Duration::from_millis(500);
 /// When smoltcp wants to act at once and yet does nothing, it is asked again
 /// this much later instead of in a loop.
 const STUCK_RETRY: Duration = Duration::from_millis(10);
@@ -45,6 +47,9 @@ pub struct Connection<A: Application> {
     /// of the phase if that came later.
     silent_since: Instant,
     phase: Phase,
+    /// SND.NXT, RCV.NXT and RCV.WND as the peer was told; `None` before SYN-ACK.
+    said: Option<Sent>,
+    challenged_at: Option<Instant>,
     /// Highest SEG.SEQ seen, to tell a new SYN from an old one in TIME-WAIT.
     highest_seq: u32,
 }
@@ -95,6 +100,8 @@ impl<A: Application> Connection<A> {
             in_ready: false,
             silent_since: now,
             phase: Phase::Handshake,
+            said: None,
+            challenged_at: None,
             highest_seq: syn.seq,
         }
     }
@@ -114,6 +121,40 @@ impl<A: Application> Connection<A> {
         }
         if after(segment.seq, self.highest_seq) {
             self.highest_seq = segment.seq;
+        }
+    }
+
+    /// A segment that smoltcp must not see, for it would drop it without a word
+    /// or believe it: in a synchronized state a SYN, or an ACK of what was never
+    /// sent. RFC 9293 §3.10.7.4 (RFC 5961 §4 and §5) answers both with an ACK.
+    pub fn must_challenge(&self, segment: &Segment<'_>) -> bool {
+        let Some(said) = self.said.filter(|_| self.established) else {
+            return false;
+        };
+        let flags = segment.flags;
+        !flags.rst && (flags.syn || (flags.ack && after(segment.ack, said.end)))
+    }
+
+    /// Answers such a segment, but not too often (RFC 5961 §7).
+    pub fn challenge<S: FrameSink>(&mut self, device: &mut Device<'_, S>, now: Instant) {
+        let due = self
+            .challenged_at
+            .is_none_or(|at| now >= at + CHALLENGE_EVERY);
+        if let Some(said) = self.said.filter(|_| due) {
+            self.challenged_at = Some(now);
+            acknowledge(device, self.flow, said, now);
+        }
+    }
+
+    /// Takes note of what the peer was told last.
+    pub fn note(&mut self, last: Option<Sent>) {
+        if let Some(last) = last {
+            // A segment sent again ends before SND.NXT.
+            let end = match self.said {
+                Some(said) if after(said.end, last.end) => said.end,
+                _ => last.end,
+            };
+            self.said = Some(Sent { end, ..last });
         }
     }
 

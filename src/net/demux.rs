@@ -72,8 +72,37 @@ pub struct Segment<'a> {
     pub flags: Flags,
     /// SEG.SEQ.
     pub seq: u32,
+    /// SEG.ACK; means something only if the ACK flag is set.
+    pub ack: u32,
     /// The IP packet, without Ethernet header and padding.
     pub packet: &'a [u8],
+}
+
+/// What a segment of ours said of our side: enough to say it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// SEG.SEQ + SEG.LEN, SYN and FIN counted.
+    pub end: u32,
+    /// SEG.ACK.
+    pub ack: u32,
+    /// SEG.WND, unscaled.
+    pub window: u16,
+}
+
+impl Sent {
+    /// Reads an IP packet that the stack has made; `None` if it carries no TCP.
+    pub fn read(packet: &[u8]) -> Option<Sent> {
+        let ip = Ipv4HeaderSlice::from_slice(packet).ok()?;
+        let segment = packet.get(ip.slice().len()..)?;
+        let tcp = TcpHeaderSlice::from_slice(segment).ok()?;
+        let payload_bytes = (segment.len() - tcp.slice().len()) as u32;
+        let flags = u32::from(tcp.syn()) + u32::from(tcp.fin());
+        Some(Sent {
+            end: tcp.sequence_number().wrapping_add(payload_bytes + flags),
+            ack: tcp.acknowledgment_number(),
+            window: tcp.window_size(),
+        })
+    }
 }
 
 /// Why a frame is not ours or not believed.
@@ -183,6 +212,7 @@ pub fn parse<'a>(frame: &'a [u8], policy: &Policy) -> Result<Segment<'a>, Drop> 
         link,
         flags,
         seq: tcp.sequence_number(),
+        ack: tcp.acknowledgment_number(),
         packet,
     })
 }

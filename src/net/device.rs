@@ -5,12 +5,15 @@
 //! of Ethernet are stripped by [`demux`](crate::net::demux) and written here,
 //! towards the neighbour that the connection's own frames came from.
 
-use super::demux::{ETHERNET_HEADER_BYTES, LinkAddresses};
+use super::demux::{ETHERNET_HEADER_BYTES, Flow, LinkAddresses, Sent};
 use super::link::FrameSink;
 use smoltcp::iface::{Config, Interface};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
-use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address};
+use smoltcp::wire::{
+    HardwareAddress, IpCidr, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket,
+    TcpRepr, TcpSeqNumber,
+};
 
 /// A device for one connection and one poll.
 pub struct Device<'a, S> {
@@ -24,6 +27,8 @@ pub struct Device<'a, S> {
     pub mtu_bytes: usize,
     /// Frames sent through this device so far.
     pub sent: u64,
+    /// What the last of them said.
+    pub last: Option<Sent>,
 }
 
 impl<'a, S: FrameSink> Device<'a, S> {
@@ -40,6 +45,7 @@ impl<'a, S: FrameSink> Device<'a, S> {
             link,
             mtu_bytes,
             sent: 0,
+            last: None,
         }
     }
 }
@@ -83,6 +89,47 @@ pub fn serve_address(interface: &mut Interface, local: Ipv4Address) {
     }
 }
 
+/// Sends an ACK that says again what `said` did: for segments that smoltcp must
+/// not see and that deserve an answer all the same.
+pub fn acknowledge<S: FrameSink>(device: &mut Device<'_, S>, flow: Flow, said: Sent, now: Instant) {
+    let checksums = capabilities(device.mtu_bytes).checksum;
+    let tcp = TcpRepr {
+        src_port: flow.local_port,
+        dst_port: flow.remote_port,
+        control: TcpControl::None,
+        seq_number: TcpSeqNumber(said.end as i32),
+        ack_number: Some(TcpSeqNumber(said.ack as i32)),
+        window_len: said.window,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let ip = Ipv4Repr {
+        src_addr: flow.local,
+        dst_addr: flow.remote,
+        next_header: IpProtocol::Tcp,
+        payload_len: tcp.buffer_len(),
+        hop_limit: 64,
+    };
+    let Some(token) = phy::Device::transmit(device, now) else {
+        return;
+    };
+    phy::TxToken::consume(token, ip.buffer_len() + tcp.buffer_len(), |packet| {
+        ip.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &checksums);
+        let segment = &mut packet[ip.buffer_len()..];
+        let (local, remote) = (flow.local.into(), flow.remote.into());
+        tcp.emit(
+            &mut TcpPacket::new_unchecked(segment),
+            &local,
+            &remote,
+            &checksums,
+        );
+    });
+}
+
 /// What smoltcp learns of the link: checksums are made by it for sending and
 /// were already judged by demux on receipt.
 fn capabilities(mtu_bytes: usize) -> DeviceCapabilities {
@@ -116,6 +163,7 @@ impl<S: FrameSink> phy::Device for Device<'_, S> {
             sink: self.sink,
             link: self.link,
             sent: &mut self.sent,
+            last: &mut self.last,
         };
         Some((RxToken(packet), token))
     }
@@ -125,6 +173,7 @@ impl<S: FrameSink> phy::Device for Device<'_, S> {
             sink: self.sink,
             link: self.link,
             sent: &mut self.sent,
+            last: &mut self.last,
         })
     }
 
@@ -147,11 +196,17 @@ pub struct TxToken<'a, S> {
     sink: &'a mut S,
     link: LinkAddresses,
     sent: &'a mut u64,
+    last: &'a mut Option<Sent>,
 }
 
 impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, packet_bytes: usize, f: F) -> R {
-        let Self { sink, link, sent } = self;
+        let Self {
+            sink,
+            link,
+            sent,
+            last,
+        } = self;
         let frame_bytes = ETHERNET_HEADER_BYTES + packet_bytes;
         let Some(frame) = sink.reserve(frame_bytes) else {
             // smoltcp must write somewhere. Only a packet larger than the link
@@ -163,6 +218,7 @@ impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
         ethernet[6..12].copy_from_slice(&link.local);
         ethernet[12..].copy_from_slice(&[0x08, 0x00]);
         let result = f(packet);
+        *last = Sent::read(packet);
         sink.submit(frame_bytes);
         *sent += 1;
         result

@@ -174,6 +174,13 @@ impl<A: Application> Stack<A> {
         };
         serve_address(&mut self.interface, connection.flow.local);
         if let Some(segment) = segment {
+            if connection.must_challenge(segment) {
+                self.counters.challenged += 1;
+                let mut device = Device::new(None, sink, connection.link, self.mtu_bytes);
+                connection.challenge(&mut device, now);
+                self.counters.tx_frames += device.sent;
+                return;
+            }
             connection.hear(segment, now);
         }
         let packet = segment.map(|segment| segment.packet);
@@ -187,6 +194,7 @@ impl<A: Application> Stack<A> {
         self.counters.accepted += u64::from(connection.established && !was_established);
         self.counters.timed_out += u64::from(connection.enforce_patience(&self.app, now));
         let next = connection.send(&mut self.interface, &self.app, &mut device, now);
+        connection.note(device.last);
         self.counters.tx_frames += device.sent;
         match next {
             Next::Over => self.forget(id),
