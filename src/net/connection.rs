@@ -217,7 +217,7 @@ impl<A: Application> Connection<A> {
         true
     }
 
-    /// Sends until smoltcp has nothing more for now, the sink is full, or the
+    /// Sends until smoltcp has nothing more to send, the sink is full, or the
     /// turn is over.
     pub fn send<S: FrameSink>(
         &mut self,
