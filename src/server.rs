@@ -8,6 +8,7 @@
 
 use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
+use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
 use crate::report::{Ready, Reporter};
 use crate::site::Root;
@@ -20,9 +21,6 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// Bytes of Ethernet header before the IP packet.
-const ETHERNET_HEADER_BYTES: u32 = 14;
 
 /// Why the server did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -210,7 +208,7 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
     if device.addresses.is_empty() && !config.any_address {
         return Err(Error::NoAddress(dev()));
     }
-    let most = xsk::Config::new(dev(), 0).receivable_bytes() - ETHERNET_HEADER_BYTES;
+    let most = xsk::Config::new(dev(), 0).receivable_bytes() - ETHERNET_HEADER_BYTES as u32;
     if device.mtu > most {
         return Err(Error::Mtu {
             dev: dev(),

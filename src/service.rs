@@ -56,11 +56,6 @@ impl<L: Loader> HttpService<L> {
         conn.event(event, &mut self.context(id, now));
     }
 
-    /// The site served.
-    pub fn site(&mut self) -> &mut Site<L> {
-        &mut self.site
-    }
-
     fn context(&mut self, id: ConnId, now: Instant) -> Context<'_, L> {
         Context {
             site: &mut self.site,

@@ -2,7 +2,7 @@
 //! and how long silence is borne in each of its states.
 
 use super::app::{Application, Stream};
-use super::demux::{Flow, LinkAddresses, Segment, Sent};
+use super::demux::{Flow, LinkAddresses, Segment, Sent, after};
 use super::device::{Device, acknowledge};
 use super::flow::ConnId;
 use super::link::FrameSink;
@@ -146,16 +146,12 @@ impl<A: Application> Connection<A> {
         }
     }
 
-    /// Takes note of what the peer was told last.
-    pub fn note(&mut self, last: Option<Sent>) {
-        if let Some(last) = last {
-            // A segment sent again ends before SND.NXT.
-            let end = match self.said {
-                Some(said) if after(said.end, last.end) => said.end,
-                _ => last.end,
-            };
-            self.said = Some(Sent { end, ..last });
-        }
+    /// Takes note of what the peer was told.
+    pub fn note(&mut self, told: Option<Sent>) {
+        self.said = match (self.said, told) {
+            (Some(said), Some(told)) => Some(said.then(told)),
+            (said, told) => told.or(said),
+        };
     }
 
     /// RFC 9293 §3.10.7.4 (after RFC 1122 §4.2.2.13): in TIME-WAIT a SYN with a
@@ -267,9 +263,4 @@ impl<A: Application> Connection<A> {
         };
         Some(self.silent_since + silence)
     }
-}
-
-/// RFC 9293 §3.4: sequence numbers compare modulo 2^32.
-fn after(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b) as i32 > 0
 }

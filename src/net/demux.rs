@@ -78,7 +78,20 @@ pub struct Segment<'a> {
     pub packet: &'a [u8],
 }
 
-/// What a segment of ours said of our side: enough to say it again.
+#[cfg(test)]
+impl Flow {
+    /// A connection between two fixed addresses, for tests.
+    pub fn from_port(remote_port: u16) -> Flow {
+        Flow {
+            remote: [10, 0, 0, 2].into(),
+            local: [10, 0, 0, 1].into(),
+            remote_port,
+            local_port: 80,
+        }
+    }
+}
+
+/// What segments of ours said of our side: enough to say it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// SEG.SEQ + SEG.LEN, SYN and FIN counted.
@@ -103,6 +116,22 @@ impl Sent {
             window: tcp.window_size(),
         })
     }
+
+    /// What the peer knows after `later` too: a segment sent again ends before
+    /// SND.NXT and takes nothing back.
+    pub fn then(self, later: Sent) -> Sent {
+        let end = if after(self.end, later.end) {
+            self.end
+        } else {
+            later.end
+        };
+        Sent { end, ..later }
+    }
+}
+
+/// RFC 9293 §3.4: sequence numbers compare modulo 2^32.
+pub fn after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) as i32 > 0
 }
 
 /// Why a frame is not ours or not believed.
@@ -405,6 +434,28 @@ mod tests {
             let auto = parse(&off_by_one, &policy(RxChecksum::Auto));
             assert_eq!(auto.err(), Some(Drop::TcpChecksum));
         }
+    }
+
+    #[test]
+    fn what_was_sent_is_read_and_repeats_take_nothing_back() {
+        let sent = |frame: &[u8]| Sent::read(&frame[14..]).expect("TCP");
+        let first = sent(&request_frame(b"abc"));
+        assert_eq!(
+            first,
+            Sent {
+                end: 10,
+                ack: 9,
+                window: 1_000
+            }
+        );
+        let later = Sent {
+            end: u32::MAX,
+            ack: 20,
+            window: 5,
+        };
+        assert_eq!(later.then(first), first, "10 comes after 2^32 - 1");
+        assert_eq!(first.then(later), Sent { end: 10, ..later });
+        assert_eq!(Sent::read(&request_frame(b"")[14..40]), None);
     }
 
     proptest! {

@@ -27,8 +27,8 @@ pub struct Device<'a, S> {
     pub mtu_bytes: usize,
     /// Frames sent through this device so far.
     pub sent: u64,
-    /// What the last of them said.
-    pub last: Option<Sent>,
+    /// What they said together.
+    pub told: Option<Sent>,
 }
 
 impl<'a, S: FrameSink> Device<'a, S> {
@@ -45,7 +45,7 @@ impl<'a, S: FrameSink> Device<'a, S> {
             link,
             mtu_bytes,
             sent: 0,
-            last: None,
+            told: None,
         }
     }
 }
@@ -163,7 +163,7 @@ impl<S: FrameSink> phy::Device for Device<'_, S> {
             sink: self.sink,
             link: self.link,
             sent: &mut self.sent,
-            last: &mut self.last,
+            told: &mut self.told,
         };
         Some((RxToken(packet), token))
     }
@@ -173,7 +173,7 @@ impl<S: FrameSink> phy::Device for Device<'_, S> {
             sink: self.sink,
             link: self.link,
             sent: &mut self.sent,
-            last: &mut self.last,
+            told: &mut self.told,
         })
     }
 
@@ -196,7 +196,7 @@ pub struct TxToken<'a, S> {
     sink: &'a mut S,
     link: LinkAddresses,
     sent: &'a mut u64,
-    last: &'a mut Option<Sent>,
+    told: &'a mut Option<Sent>,
 }
 
 impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
@@ -205,7 +205,7 @@ impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
             sink,
             link,
             sent,
-            last,
+            told,
         } = self;
         let frame_bytes = ETHERNET_HEADER_BYTES + packet_bytes;
         let Some(frame) = sink.reserve(frame_bytes) else {
@@ -218,7 +218,9 @@ impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
         ethernet[6..12].copy_from_slice(&link.local);
         ethernet[12..].copy_from_slice(&[0x08, 0x00]);
         let result = f(packet);
-        *last = Sent::read(packet);
+        if let Some(sent) = Sent::read(packet) {
+            *told = Some(told.map_or(sent, |told| told.then(sent)));
+        }
         sink.submit(frame_bytes);
         *sent += 1;
         result

@@ -151,22 +151,15 @@ impl<T> FlowTable<T> {
 mod tests {
     use super::*;
 
-    fn flow(remote_port: u16) -> Flow {
-        Flow {
-            remote: [10, 0, 0, 2].into(),
-            local: [10, 0, 0, 1].into(),
-            remote_port,
-            local_port: 80,
-        }
-    }
-
     #[test]
     fn finds_what_was_inserted_until_removed() {
         let mut table = FlowTable::new([1; 16]);
-        let ids: Vec<ConnId> = (0..1000).map(|p| table.insert(flow(p), |_| p)).collect();
+        let ids: Vec<ConnId> = (0..1000)
+            .map(|p| table.insert(Flow::from_port(p), |_| p))
+            .collect();
         assert_eq!(table.len(), 1000);
         for (port, &id) in ids.iter().enumerate() {
-            assert_eq!(table.find(flow(port as u16)), Some(id));
+            assert_eq!(table.find(Flow::from_port(port as u16)), Some(id));
             assert_eq!(table.get_mut(id).copied(), Some(port as u16));
         }
         for &id in &ids {
@@ -174,15 +167,15 @@ mod tests {
             assert!(table.remove(id).is_none());
         }
         assert!(table.is_empty());
-        assert_eq!(table.find(flow(1)), None);
+        assert_eq!(table.find(Flow::from_port(1)), None);
     }
 
     #[test]
     fn an_old_id_never_names_the_slots_next_tenant() {
         let mut table = FlowTable::new([1; 16]);
-        let old = table.insert(flow(1), |_| 'a');
+        let old = table.insert(Flow::from_port(1), |_| 'a');
         table.remove(old);
-        let new = table.insert(flow(2), |_| 'b');
+        let new = table.insert(Flow::from_port(2), |_| 'b');
         assert_eq!(old.index(), new.index());
         assert_eq!(table.get_mut(old), None);
         assert_eq!(table.get_mut(new), Some(&mut 'b'));

@@ -76,15 +76,6 @@ const fn inverse(odd: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn flow(remote_port: u16) -> Flow {
-        Flow {
-            remote: [10, 0, 0, 2].into(),
-            local: [10, 0, 0, 1].into(),
-            remote_port,
-            local_port: 80,
-        }
-    }
-
     #[test]
     fn the_multiplier_is_inverted() {
         assert_eq!(MULTIPLIER.wrapping_mul(inverse(MULTIPLIER)), 1);
@@ -107,9 +98,12 @@ mod tests {
     fn numbers_rise_with_time_and_differ_by_flow_and_secret() {
         let secret = IsnSecret([7; 16]);
         let at = |us| Instant::from_micros(us);
-        let first = secret.number(flow(1), at(0));
-        assert_eq!(secret.number(flow(1), at(4_000)), first.wrapping_add(1_000));
-        assert_ne!(secret.number(flow(2), at(0)), first);
-        assert_ne!(IsnSecret([8; 16]).number(flow(1), at(0)), first);
+        let first = secret.number(Flow::from_port(1), at(0));
+        assert_eq!(
+            secret.number(Flow::from_port(1), at(4_000)),
+            first.wrapping_add(1_000)
+        );
+        assert_ne!(secret.number(Flow::from_port(2), at(0)), first);
+        assert_ne!(IsnSecret([8; 16]).number(Flow::from_port(1), at(0)), first);
     }
 }

@@ -194,7 +194,7 @@ impl<A: Application> Stack<A> {
         self.counters.accepted += u64::from(connection.established && !was_established);
         self.counters.timed_out += u64::from(connection.enforce_patience(&self.app, now));
         let next = connection.send(&mut self.interface, &self.app, &mut device, now);
-        connection.note(device.last);
+        connection.note(device.told);
         self.counters.tx_frames += device.sent;
         match next {
             Next::Over => self.forget(id),

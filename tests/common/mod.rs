@@ -274,7 +274,7 @@ fn client_device<'a, S: FrameSink>(packet: Option<&'a [u8]>, sink: &'a mut S) ->
         link,
         mtu_bytes: MTU_BYTES,
         sent: 0,
-        last: None,
+        told: None,
     };
     debug_assert_eq!(device.capabilities().max_transmission_unit, MTU_BYTES);
     device
