@@ -1,6 +1,7 @@
 //! The command line, one field a flag, nothing decided yet: see
 //! [`config`](crate::config) for what becomes of it.
 
+use bytesize::ByteSize;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -85,10 +86,6 @@ pub struct Cli {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = RxChecksum::Auto)]
     pub rx_checksum: RxChecksum,
 
-    /// Connections at most, on all queues together
-    #[arg(long, value_name = "N", default_value_t = 16_384)]
-    pub max_connections: usize,
-
     /// Processors for the workers, in queue order [default: 0, 1, … as allowed]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub cores: Vec<usize>,
@@ -100,6 +97,73 @@ pub struct Cli {
     /// Say more; twice: say everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+
+    /// How many, how much, how long
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// The flags that bound what the server holds and how long it waits; numbers are
+/// for all queues together, times in seconds.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Connections at most; at the limit the longest-idle one makes room
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub max_connections: usize,
+
+    /// Memory for connections and for bodies on their way, as in 512MiB or 2GiB
+    #[arg(long, value_name = "SIZE", default_value = "512MiB")]
+    pub memory: ByteSize,
+
+    /// Connections at most from one source network [default: any number]
+    #[arg(long, value_name = "N")]
+    pub max_per_source: Option<usize>,
+
+    /// Leading bits of an IPv4 address that make the source network
+    #[arg(long, value_name = "BITS", default_value_t = 32)]
+    pub source_prefix: u8,
+
+    /// Handshakes remembered at most; further ones get SYN cookies
+    #[arg(long, value_name = "N", default_value_t = 1_024)]
+    pub max_half_open: usize,
+
+    /// Connections in TIME-WAIT at most; the oldest gives way
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    pub max_time_wait: usize,
+
+    /// From SYN to the end of the handshake
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0)]
+    pub handshake_timeout: f64,
+
+    /// From the first byte of a request's head to its last
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub head_timeout: f64,
+
+    /// From the end of a request's head to the end of its body
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub body_timeout: f64,
+
+    /// From the end of a response to the next request
+    #[arg(long, value_name = "SECONDS", default_value_t = 75.0)]
+    pub keep_alive_timeout: f64,
+
+    /// Within a response without any progress
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub send_timeout: f64,
+
+    /// The least speed of a response that has more to send, bytes a second over
+    /// 30 s; 0: any
+    #[arg(long, value_name = "BYTES", default_value_t = 128)]
+    pub min_send_rate: u32,
+
+    /// From our FIN to its acknowledgment, and from there to the client's FIN
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub fin_timeout: f64,
+
+    /// How long late segments of a closed connection are answered for
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub time_wait: f64,
 }
 
 /// `--rx-checksum`.

@@ -2,7 +2,9 @@
 //! named and explained.
 
 use crate::cli::{self, Cli};
-use crate::net::RxChecksum;
+use crate::net::{self, Limits, RxChecksum, pool};
+use bytesize::ByteSize;
+use rustix::system::sysinfo;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,9 +16,14 @@ pub const FILE_THREADS: usize = 8;
 pub const FILE_JOBS: usize = 4_096;
 /// Received frames taken in one go, before timers and file reads have a look.
 pub const RX_BATCH: usize = 64;
-/// Connections that `--max-connections` may ask for: what indices, timers and
-/// memory (about 300 KiB of address space each) are made for.
-pub const MAX_CONNECTIONS: usize = 1 << 20;
+/// Connections that `--max-connections` may ask for, and of anything else that is
+/// counted: what slab indices and the timer wheel are made for.
+pub const MAX_CONNECTIONS: usize = 1 << 24;
+/// The longest time that a limit can be: an hour is long for any of them.
+const MAX_TIMEOUT_S: f64 = 3_600.0;
+/// The part of `--memory` that is for bodies read from files while they are sent;
+/// the rest is for connections.
+const BODY_SHARE: usize = 4;
 
 /// A setting that cannot be.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -28,8 +35,45 @@ pub enum Error {
     #[error("--stats {0}: a number of seconds of 0.1 or more is needed")]
     Stats(f64),
     /// Out of range.
-    #[error("--max-connections {0}: 1 to {MAX_CONNECTIONS} can be held")]
-    Connections(usize),
+    #[error("--{flag} {number}: 1 to {MAX_CONNECTIONS} can be held")]
+    Number {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        number: usize,
+    },
+    /// No such time.
+    #[error("--{flag} {seconds}: a number of seconds from 0.001 to {MAX_TIMEOUT_S} is needed")]
+    Timeout {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        seconds: f64,
+    },
+    /// No such prefix.
+    #[error("--source-prefix {0}: an IPv4 address has 0 to 32 leading bits")]
+    Prefix(u8),
+    /// Too little memory.
+    #[error(
+        "--memory {memory}: {connections} connections need {least} at least; \
+         raise --memory or lower --max-connections"
+    )]
+    Memory {
+        /// What was given.
+        memory: ByteSize,
+        /// What it must suffice for.
+        connections: usize,
+        /// What does.
+        least: ByteSize,
+    },
+    /// More memory than there is.
+    #[error("--memory {memory}: this machine has {machine}")]
+    Machine {
+        /// What was given.
+        memory: ByteSize,
+        /// What there is.
+        machine: ByteSize,
+    },
 }
 
 /// Which XDP mode is wanted.
@@ -62,8 +106,11 @@ pub struct Config {
     pub object: Option<(PathBuf, Option<String>)>,
     /// How TCP checksums are judged.
     pub rx_checksum: RxChecksum,
-    /// Connections at most, over all workers.
-    pub max_connections: usize,
+    /// How many, how much, how long, over all workers.
+    pub limits: Limits,
+    /// Bytes of bodies on their way, over all workers, above which files are read
+    /// in small pieces.
+    pub body_bytes: usize,
     /// Processors for the workers; empty: the first ones that are allowed.
     pub cores: Vec<usize>,
     /// Time between two reports.
@@ -81,9 +128,7 @@ impl Config {
         if cli.port == 0 {
             return Err(Error::Port);
         }
-        if !(1..=MAX_CONNECTIONS).contains(&cli.max_connections) {
-            return Err(Error::Connections(cli.max_connections));
-        }
+        let (limits, body_bytes) = limits(&cli.limits)?;
         let stats = match cli.stats {
             Some(seconds) if !(0.1..=1e9).contains(&seconds) => return Err(Error::Stats(seconds)),
             seconds => seconds.map(Duration::from_secs_f64),
@@ -112,12 +157,75 @@ impl Config {
             any_address: cli.any_address,
             force: cli.force,
             queue: cli.queue,
-            max_connections: cli.max_connections,
+            limits,
+            body_bytes,
             cores: cli.cores,
             stats,
             quiet: cli.quiet,
         })
     }
+}
+
+/// Validates the limits: those of the connections, and the bytes for bodies.
+fn limits(flags: &cli::Limits) -> Result<(Limits, usize), Error> {
+    let number = |flag, number: usize| match (1..=MAX_CONNECTIONS).contains(&number) {
+        true => Ok(number),
+        false => Err(Error::Number { flag, number }),
+    };
+    let time = |flag, seconds: f64| match (0.001..=MAX_TIMEOUT_S).contains(&seconds) {
+        true => Ok(net::Duration::from_micros((seconds * 1e6) as u64)),
+        false => Err(Error::Timeout { flag, seconds }),
+    };
+    if flags.source_prefix > 32 {
+        return Err(Error::Prefix(flags.source_prefix));
+    }
+    let max_connections = number("max-connections", flags.max_connections)?;
+    let memory_bytes = memory(flags.memory, max_connections)?;
+    let body_bytes = memory_bytes / BODY_SHARE;
+    let limits = Limits {
+        max_connections,
+        memory_bytes: memory_bytes - body_bytes,
+        max_half_open: number("max-half-open", flags.max_half_open)?,
+        max_time_wait: number("max-time-wait", flags.max_time_wait)?,
+        max_per_source: flags
+            .max_per_source
+            .map(|most| number("max-per-source", most))
+            .transpose()?,
+        source_prefix_bits: flags.source_prefix,
+        handshake: time("handshake-timeout", flags.handshake_timeout)?,
+        head: time("head-timeout", flags.head_timeout)?,
+        body: time("body-timeout", flags.body_timeout)?,
+        keep_alive: time("keep-alive-timeout", flags.keep_alive_timeout)?,
+        send_stall: time("send-timeout", flags.send_timeout)?,
+        min_send_bytes_per_s: flags.min_send_rate,
+        fin_wait: time("fin-timeout", flags.fin_timeout)?,
+        time_wait: time("time-wait", flags.time_wait)?,
+    };
+    Ok((limits, body_bytes))
+}
+
+/// The bytes of `--memory`, which must suffice and exist.
+fn memory(memory: ByteSize, connections: usize) -> Result<usize, Error> {
+    let least = pool::least_bytes(connections) as u64;
+    let least = least + least.div_ceil(BODY_SHARE as u64 - 1);
+    let machine = {
+        let info = sysinfo();
+        info.totalram as u64 * u64::from(info.mem_unit)
+    };
+    if memory.as_u64() < least {
+        return Err(Error::Memory {
+            memory,
+            connections,
+            least: ByteSize(least),
+        });
+    }
+    if memory.as_u64() > machine {
+        return Err(Error::Machine {
+            memory,
+            machine: ByteSize(machine),
+        });
+    }
+    Ok(memory.as_u64() as usize)
 }
 
 #[cfg(test)]
@@ -136,10 +244,70 @@ mod tests {
             (["--port", "0"], Error::Port),
             (["--stats", "0"], Error::Stats(0.0)),
             (["--stats", "inf"], Error::Stats(f64::INFINITY)),
-            (["--max-connections", "0"], Error::Connections(0)),
+            (
+                ["--max-connections", "0"],
+                Error::Number {
+                    flag: "max-connections",
+                    number: 0,
+                },
+            ),
+            (
+                ["--max-per-source", "0"],
+                Error::Number {
+                    flag: "max-per-source",
+                    number: 0,
+                },
+            ),
+            (["--source-prefix", "33"], Error::Prefix(33)),
+            (
+                ["--head-timeout", "0"],
+                Error::Timeout {
+                    flag: "head-timeout",
+                    seconds: 0.0,
+                },
+            ),
+            (
+                ["--keep-alive-timeout", "inf"],
+                Error::Timeout {
+                    flag: "keep-alive-timeout",
+                    seconds: f64::INFINITY,
+                },
+            ),
         ] {
             assert_eq!(config(&args).err(), Some(want), "{args:?}");
         }
+    }
+
+    #[test]
+    fn memory_must_suffice_and_exist() {
+        let refusal = |args: &[&str]| config(args).err().map(|error| error.to_string());
+        let little = refusal(&["--memory", "64MiB"]).expect("too little for 100,000");
+        assert!(
+            little.starts_with("--memory 64.0 MiB: 100000 connections need 134.4 MiB at least;"),
+            "{little}"
+        );
+        assert_eq!(
+            refusal(&["--memory", "64MiB", "--max-connections", "10000"]),
+            None
+        );
+        let much = refusal(&["--memory", "1000000TiB"]).expect("no machine has it");
+        assert!(much.contains("this machine has"), "{much}");
+        let limits = config(&["--memory", "256MiB"]).expect("valid");
+        assert_eq!(limits.body_bytes, 64 << 20);
+        assert_eq!(limits.limits.memory_bytes, 192 << 20);
+    }
+
+    #[test]
+    fn defaults_are_the_stacks_own() {
+        let config = config(&["--memory", "512MiB"]).expect("valid");
+        let own = Limits::default();
+        assert_eq!(
+            config.limits,
+            Limits {
+                memory_bytes: config.limits.memory_bytes,
+                ..own
+            }
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -112,7 +112,12 @@ impl Drop for Obituary {
 /// The running workers.
 pub struct Fleet {
     stack: StackConfig,
+    /// Shared, so that a handshake may end on another queue than it began on.
+    secret: Secret,
+    /// Time zero of all workers: sequence numbers and cookies are made of time.
+    origin: Instant,
     root: Arc<Root>,
+    body_bytes: usize,
     spin: Duration,
     workers: Vec<(u32, Remote, JoinHandle<()>)>,
     ended: mpsc::UnboundedSender<(u32, Outcome)>,
@@ -120,44 +125,57 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// No workers yet; those to come have such stacks, serve `root` and spin for
-    /// `spin` before they sleep.
-    pub fn new(stack: StackConfig, root: Arc<Root>, spin: Duration) -> Fleet {
+    /// No workers yet; those to come have such stacks, serve `root`, each with
+    /// `body_bytes` in memory before it reads in small pieces, and spin for `spin`
+    /// before they sleep.
+    ///
+    /// # Errors
+    /// The operating system gives no randomness.
+    pub fn new(
+        stack: StackConfig,
+        root: Arc<Root>,
+        body_bytes: usize,
+        spin: Duration,
+    ) -> Result<Fleet, Error> {
         let (ended, ends) = mpsc::unbounded_channel();
-        Fleet {
+        Ok(Fleet {
             stack,
+            secret: secret()?,
+            origin: Instant::now(),
             root,
+            body_bytes,
             spin,
             workers: Vec::new(),
             ended,
             ends,
-        }
+        })
     }
 
     /// Starts the worker of `socket` on processor `core`. Needs a tokio runtime,
     /// whose blocking threads will read its files.
     ///
     /// # Errors
-    /// The operating system gives no thread, descriptor or randomness.
+    /// The operating system gives no thread or descriptor.
     pub fn start(&mut self, socket: Xsk, core: usize) -> Result<(), Error> {
         let queue = socket.queue();
         let waker = Waker::new().map_err(refused("make an eventfd"))?;
-        let secret = secret()?;
         let mut obituary = Obituary {
             queue,
             outcome: None,
             to: self.ended.clone(),
         };
         let (stack, root, spin) = (self.stack.clone(), self.root.clone(), self.spin);
+        let (secret, origin, body_bytes) = (self.secret, self.origin, self.body_bytes);
         let (runtime, (built, remote)) = (Handle::current(), std::sync::mpsc::channel());
         // Built in its thread: what a worker holds never crosses threads.
         let body = move || {
             pin(queue, core);
             let wake = waker.clone();
             let loader = PoolLoader::new(runtime, root, FILE_JOBS, move || wake.wake());
-            let service = HttpService::new(Site::new(loader, Limits::default()), SystemTime::now());
+            let site = Site::new(loader, Limits::default());
+            let service = HttpService::new(site, body_bytes, SystemTime::now());
             let stack = Stack::new(&stack, &secret, service);
-            let (worker, remote) = Worker::new(socket, stack, waker, spin);
+            let (worker, remote) = Worker::new(socket, stack, waker, origin, spin);
             let _ = built.send(remote);
             obituary.write(worker.run());
         };

@@ -144,10 +144,16 @@ fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, second
         "stats {seconds:.1} s: {:.0} req/s, {}, {} ({} accepted, {} closed)",
         rate(|s| s.http.requests),
         plural(total(now, |s| s.http.requests), "request"),
-        plural(total(now, |s| s.connections), "connection"),
+        plural(total(now, |s| s.census.open), "connection"),
         total(now, |s| s.net.accepted),
         total(now, |s| s.net.closed),
     );
+    text.push_str(&format!(
+        "\n  tcp: {} half-open, {} closing, {}",
+        total(now, |s| s.census.half_open),
+        total(now, |s| s.census.closing),
+        plural(total(now, |s| s.census.sockets), "socket"),
+    ));
     text.push_str(&format!(
         "\n  rx: {}\n  tx: {}, {:.0} wake-ups/s",
         direction(|s| s.rx.frames, |s| s.rx.bytes),
@@ -206,7 +212,7 @@ mod tests {
         now.rx.frames = 2_000;
         now.rx.bytes = 250_000;
         now.http.requests = 500;
-        now.connections = 3;
+        now.census.open = 3;
         let text = lines(&[], &[now], None, 2.0);
         assert!(
             text.contains("rx: 2000 packets, 1000/s, 1.0 Mbit/s"),

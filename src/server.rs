@@ -185,9 +185,9 @@ async fn serve(config: &Config) -> Result<(), Error> {
             rx_checksum: config.rx_checksum,
         },
         mtu_bytes: device.mtu as usize,
-        max_connections: (config.max_connections / queues.len()).max(1),
+        limits: config.limits.share(queues.len()),
     };
-    let mut fleet = Fleet::new(stack, root, config.spin);
+    let mut fleet = Fleet::new(stack, root, config.body_bytes / queues.len(), config.spin)?;
     for (socket, core) in sockets.into_iter().zip(cores) {
         fleet.start(socket, core)?;
     }

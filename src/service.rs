@@ -3,34 +3,34 @@
 //! knows no HTTP.
 
 use crate::http::{Conn, Context, Counters, Date};
-use crate::net::{Application, ConnId, Duration, Instant, Patience, Stream};
+use crate::net::{Application, ConnId, Instant, Stage, Stream, Waits};
 use crate::site::{Event, Loader, Site, Waiter};
 use std::time::SystemTime;
-
-/// A connection between requests may stay silent this long (nginx: 75 s).
-const IDLE_SILENCE: Duration = Duration::from_secs(75);
-/// A request that has begun must go on within this time (nginx: 60 s).
-const REQUEST_SILENCE: Duration = Duration::from_secs(30);
-/// A peer that we are sending to, or loading for, must be heard of within this
-/// time (nginx: 60 s).
-const RESPONSE_SILENCE: Duration = Duration::from_secs(60);
 
 /// The HTTP server of one worker.
 pub struct HttpService<L> {
     site: Site<L>,
     date: Date,
     date_second: u64,
+    /// Bytes of bodies being read from files that may be in memory before
+    /// further ones are read in small pieces.
+    generous_bytes: u64,
+    /// Bytes that are.
+    held_bytes: u64,
     /// What was counted so far.
     pub counters: Counters,
 }
 
 impl<L: Loader> HttpService<L> {
-    /// A server of `site`; `wall` is the time of day.
-    pub fn new(site: Site<L>, wall: SystemTime) -> HttpService<L> {
+    /// A server of `site`; `wall` is the time of day. Above `generous_bytes` of
+    /// bodies in memory it reads in small pieces.
+    pub fn new(site: Site<L>, generous_bytes: usize, wall: SystemTime) -> HttpService<L> {
         HttpService {
             site,
             date: Date::new(wall),
             date_second: 0,
+            generous_bytes: generous_bytes as u64,
+            held_bytes: 0,
             counters: Counters::default(),
         }
     }
@@ -53,7 +53,18 @@ impl<L: Loader> HttpService<L> {
 
     /// Hands a file event to its connection.
     pub fn deliver(&mut self, id: ConnId, conn: &mut Conn, event: Event, now: Instant) {
+        let before = conn.held_bytes();
         conn.event(event, &mut self.context(id, now));
+        self.account(before, conn);
+    }
+
+    /// Bytes of bodies in memory, or on their way there.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    fn account(&mut self, before: u64, conn: &Conn) {
+        self.held_bytes = self.held_bytes + conn.held_bytes() - before;
     }
 
     fn context(&mut self, id: ConnId, now: Instant) -> Context<'_, L> {
@@ -62,6 +73,7 @@ impl<L: Loader> HttpService<L> {
             now: std::time::Duration::from_micros(now.total_micros() as u64),
             date: &self.date,
             waiter: Waiter(id.to_u64()),
+            frugal: self.held_bytes > self.generous_bytes,
             counters: &mut self.counters,
         }
     }
@@ -75,12 +87,14 @@ impl<L: Loader> Application for HttpService<L> {
     }
 
     fn drive(&mut self, id: ConnId, conn: &mut Conn, stream: &mut Stream<'_>, now: Instant) {
+        let before = conn.held_bytes();
         let mut cx = self.context(id, now);
         loop {
             let received = stream.recv(|bytes| conn.input(bytes, &mut cx));
             if stream.peer_closed() {
                 conn.input_end();
             }
+            stream.expect(conn.remaining_bytes());
             let mut sent = 0;
             loop {
                 let output = conn.output();
@@ -92,7 +106,8 @@ impl<L: Loader> Application for HttpService<L> {
                 conn.advance(taken, &mut cx);
             }
             if conn.must_abort() {
-                return stream.abort();
+                stream.abort();
+                break;
             }
             if received == 0 && sent == 0 {
                 break;
@@ -101,25 +116,27 @@ impl<L: Loader> Application for HttpService<L> {
         if conn.wants_close() {
             stream.close();
         }
+        self.account(before, conn);
     }
 
-    fn patience(&self, conn: &Conn) -> Patience {
-        if conn.is_idle() {
-            Patience {
-                silence: IDLE_SILENCE,
-                polite: true,
-            }
-        } else if conn.in_response() {
-            Patience {
-                silence: RESPONSE_SILENCE,
-                polite: false,
-            }
+    fn waits(&self, conn: &Conn) -> Waits {
+        let stage = if conn.in_response() {
+            Stage::Response
+        } else if conn.is_idle() {
+            Stage::Idle
+        } else if conn.in_body() {
+            Stage::Body
         } else {
-            Patience {
-                silence: REQUEST_SILENCE,
-                polite: true,
-            }
+            Stage::Head
+        };
+        Waits {
+            stage,
+            request: conn.requests(),
         }
+    }
+
+    fn rest(&mut self, conn: &mut Conn) {
+        conn.rest();
     }
 
     fn shut_down(&mut self, conn: &mut Conn) {
@@ -130,5 +147,6 @@ impl<L: Loader> Application for HttpService<L> {
         if conn.is_waiting() {
             self.site.forget(Waiter(id.to_u64()));
         }
+        self.held_bytes -= conn.held_bytes();
     }
 }

@@ -7,17 +7,49 @@ pub struct NetCounters {
     pub rx_frames: u64,
     pub rx_bytes: u64,
     pub tx_frames: u64,
-    /// SYNs that opened a connection.
+    /// SYNs that a handshake is remembered for.
     pub syns: u64,
+    /// SYNs answered with a cookie, for too many handshakes were remembered.
+    pub cookies_sent: u64,
+    /// Connections rebuilt from one.
+    pub cookies_redeemed: u64,
     /// Connections whose handshake was completed.
     pub accepted: u64,
-    /// Of those, the ones that are over.
+    /// Of those, the ones that are open no more: all that they had to send is
+    /// acknowledged, or they were reset.
     pub closed: u64,
-    /// Connections ended because the peer was silent for too long.
-    pub timed_out: u64,
+    /// SYN-ACKs sent again.
+    pub repeated_syn_acks: u64,
+    /// Handshakes not completed in time.
+    pub expired_handshake: u64,
+    /// Connections closed because no request came in time,
+    pub expired_keep_alive: u64,
+    /// because a request's head did not end in time,
+    pub expired_head: u64,
+    /// because a request's body did not end in time;
+    pub expired_body: u64,
+    /// reset because a response stood still for too long,
+    pub expired_send_stall: u64,
+    /// because it was taken too slowly,
+    pub expired_send_rate: u64,
+    /// because it stood still while others wanted the memory.
+    pub pressed_out: u64,
+    /// Connections forgotten because our FIN was not acknowledged, or the peer's
+    /// did not come, in time.
+    pub expired_fin_wait: u64,
+    /// Idle connections closed to make room for new ones.
+    pub evicted_idle: u64,
+    /// Closing connections forgotten early because there were too many.
+    pub closing_full: u64,
+    /// Connections reset by their peer.
+    pub reset_by_peer: u64,
+    /// RSTs that ended a connection of ours.
+    pub resets_sent: u64,
     /// Segments that a connection answered with an ACK and otherwise ignored: SYNs,
-    /// and ACKs of what was never sent.
+    /// inexact RSTs, ACKs of what was never sent, empty ones outside the window.
     pub challenged: u64,
+    /// Segments with text or FIN that had been received before.
+    pub reacknowledged: u64,
     /// RSTs in answer to segments of no connection.
     pub resets_for_strays: u64,
     pub drop_not_tcp: u64,
@@ -29,19 +61,40 @@ pub struct NetCounters {
     pub drop_tcp_checksum: u64,
     /// Segments of no connection that deserve no answer.
     pub drop_stray: u64,
-    /// SYNs above the limit of connections.
+    /// Segments of a connection that it neither takes nor answers.
+    pub drop_unacceptable: u64,
+    /// SYNs and final ACKs above the limit of connections.
     pub drop_table_full: u64,
+    /// The same above the limit for their source.
+    pub drop_source_full: u64,
+    /// SYNs for a flow in TIME-WAIT above the limit of handshakes.
+    pub drop_half_open_full: u64,
+    /// Segments and events of connections that no memory was left for.
+    pub drop_no_memory: u64,
     /// Turns that ended because no frame could be had to send.
     pub waits_for_room: u64,
     /// Segments whose answer would have had no frame to go into.
     pub drop_no_room: u64,
 }
 
+/// How many flows there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each name says what it counts")]
+pub struct Census {
+    pub half_open: u64,
+    /// Connections: accepted, and not closed yet.
+    pub open: u64,
+    /// From our FIN to the end of TIME-WAIT.
+    pub closing: u64,
+    /// Of the open ones, those with a socket.
+    pub sockets: u64,
+}
+
 /// What one worker counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Snapshot {
-    /// Connections in any state.
-    pub connections: u64,
+    /// Flows of each kind.
+    pub census: Census,
     /// Frames and connections.
     pub net: NetCounters,
     /// Requests and responses.
@@ -68,11 +121,30 @@ impl Snapshot {
         ("bad IP checksum", |s| s.net.drop_ip_checksum),
         ("bad TCP checksum", |s| s.net.drop_tcp_checksum),
         ("stray segment", |s| s.net.drop_stray),
+        ("unacceptable segment", |s| s.net.drop_unacceptable),
         ("connection table full", |s| s.net.drop_table_full),
+        ("source has too many connections", |s| {
+            s.net.drop_source_full
+        }),
+        ("no memory for a socket", |s| s.net.drop_no_memory),
+        ("idle closed for room", |s| s.net.evicted_idle),
+        ("stalled reset for memory", |s| s.net.pressed_out),
+        ("handshake flood at TIME-WAIT", |s| {
+            s.net.drop_half_open_full
+        }),
+        ("closing forgotten early", |s| s.net.closing_full),
+        ("answered with a cookie", |s| s.net.cookies_sent),
+        ("handshake timed out", |s| s.net.expired_handshake),
+        ("request head timed out", |s| s.net.expired_head),
+        ("request body timed out", |s| s.net.expired_body),
+        ("idle timed out", |s| s.net.expired_keep_alive),
+        ("response stalled", |s| s.net.expired_send_stall),
+        ("response too slow", |s| s.net.expired_send_rate),
+        ("FIN timed out", |s| s.net.expired_fin_wait),
+        ("reset by peer", |s| s.net.reset_by_peer),
         ("wait for TX room", |s| s.net.waits_for_room),
         ("answered 5xx", |s| s.http.responses_5xx),
         ("no room to answer", |s| s.net.drop_no_room),
-        ("timed out", |s| s.net.timed_out),
         ("challenged", |s| s.net.challenged),
         ("reset for stray", |s| s.net.resets_for_strays),
         ("bad request head", |s| s.http.refused_heads),

@@ -140,11 +140,12 @@ pub struct Worker {
 
 impl Worker {
     /// A worker and its other end. `waker` is the one that the stack's loader
-    /// wakes.
+    /// wakes, `origin` the time from which its clock counts.
     pub fn new(
         xsk: Xsk,
         stack: Stack<HttpService<PoolLoader>>,
         waker: Waker,
+        origin: std::time::Instant,
         spin: Duration,
     ) -> (Worker, Remote) {
         let (sender, control) = channel();
@@ -160,7 +161,7 @@ impl Worker {
             control,
             waker,
             snapshot,
-            origin: std::time::Instant::now(),
+            origin,
             spin,
             published: Instant::ZERO,
             kernel: xsk::Statistics::default(),
@@ -345,7 +346,7 @@ impl Worker {
         self.published = now;
         if let Ok(mut snapshot) = self.snapshot.try_lock() {
             *snapshot = Snapshot {
-                connections: self.stack.connections() as u64,
+                census: self.stack.census(),
                 net: self.stack.counters,
                 http: self.stack.app.counters,
                 rx: *self.xsk.rx.counters(),

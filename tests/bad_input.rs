@@ -15,7 +15,7 @@ fn values_that_cannot_be_are_named() {
         (["--stats", "0"], ["--stats 0", "0.1 or more"]),
         (
             ["--max-connections", "0"],
-            ["--max-connections 0", "1 to 1048576"],
+            ["--max-connections 0", "1 to 16777216"],
         ),
         (["--cores", "99"], ["--cores 99", "may run on "]),
     ] {

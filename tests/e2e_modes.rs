@@ -185,8 +185,7 @@ fn statistics_count_requests_and_connections() {
     let server = lab.serve(&["--stats", "1"]);
     lab.curl(&["-o", "/dev/null", &lab.url("/file?[1-300]")]);
     lab.talk(b"nonsense\r\n\r\n");
-    // The refused one was closed by the server, which keeps it in TIME-WAIT.
-    let want = format!(" {REQUESTS} requests, 1 connection (2 accepted, 1 closed)");
+    let want = format!(" {REQUESTS} requests, 0 connections (2 accepted, 2 closed)");
     let text = server
         .stdout
         .wait_for("a report", |text| text.contains(&want));
@@ -205,6 +204,11 @@ fn statistics_count_requests_and_connections() {
     }
     assert!(
         text.contains("drops and troubles: bad request head 1"),
+        "{text}"
+    );
+    // The refused one was closed by the server, which keeps it in TIME-WAIT.
+    assert!(
+        text.contains("tcp: 0 half-open, 1 closing, 0 sockets"),
         "{text}"
     );
     let redirected = |line: &str| {

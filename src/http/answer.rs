@@ -39,6 +39,7 @@ impl Conn {
 
     /// Parses a whole head and begins to answer it.
     pub(super) fn accept<L: Loader>(&mut self, head: &[u8], cx: &mut Context<'_, L>) {
+        self.requests = self.requests.wrapping_add(1);
         let mut slots = Slots::new();
         let request = match Request::parse(head, &mut slots) {
             Ok(request) => request,

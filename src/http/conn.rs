@@ -27,6 +27,8 @@ pub struct Conn {
     scanner: HeadScanner,
     /// Bytes of the last request's body still to be thrown away.
     pub(super) body_left: u64,
+    /// Requests taken so far, modulo 2^32.
+    pub(super) requests: u32,
     /// While an entry is awaited the name and query it was asked by, then the response's head.
     pub(super) head: Vec<u8>,
 }
@@ -174,9 +176,45 @@ impl Conn {
         matches!(self.phase, Phase::Idle) && self.stash.is_empty() && self.body_left == 0
     }
 
+    /// Between requests, with a part of the last one's body still to come.
+    pub fn in_body(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && self.body_left > 0
+    }
+
     /// A request has been accepted and its response not sent completely.
     pub fn in_response(&self) -> bool {
         matches!(self.phase, Phase::Waiting(_) | Phase::Sending(_))
+    }
+
+    /// Requests taken so far, modulo 2^32: tells one exchange from the next.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Bytes of the current response that are still to be taken, as far as is known.
+    pub fn remaining_bytes(&self) -> u64 {
+        let Phase::Sending(sending) = &self.phase else {
+            return 0;
+        };
+        let in_hand = self.head.len() - sending.head_sent + sending.body.len();
+        let stream = sending.stream.as_ref().map_or(0, Stream::remaining_bytes);
+        in_hand as u64 + stream
+    }
+
+    /// Bytes of memory that its body takes beside what the cache has.
+    pub fn held_bytes(&self) -> u64 {
+        match &self.phase {
+            Phase::Sending(sending) => sending.stream.as_ref().map_or(0, Stream::held_bytes),
+            _ => 0,
+        }
+    }
+
+    /// Gives back memory that the next request can have again; between requests only.
+    pub fn rest(&mut self) {
+        if matches!(self.phase, Phase::Idle) {
+            self.head = Vec::new();
+            self.stash.shrink_to_fit();
+        }
     }
 
     /// Something has been asked of the site and not arrived.

@@ -36,6 +36,8 @@ pub struct Context<'a, L> {
     pub date: &'a Date,
     /// The name under which the site knows this connection.
     pub waiter: Waiter,
+    /// Memory for bodies is short: they are read in small pieces, one at a time.
+    pub frugal: bool,
     /// Where the connection counts what it does.
     pub counters: &'a mut Counters,
 }

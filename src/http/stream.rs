@@ -15,14 +15,19 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that a connection may have in memory or on the way: while one is sent, the next is read.
 pub const MAX_CHUNKS: usize = 2;
 
+/// Bytes read at once, and one piece at a time, when memory for bodies is short.
+pub const FRUGAL_CHUNK_BYTES: usize = 32 * 1024;
+
 /// The part of a file that is still to be read, and what of it has been.
 #[derive(Debug)]
 pub struct Stream {
     file: Arc<OpenFile>,
     /// Bytes of the file not asked for yet.
     to_ask: Range<u64>,
-    /// Chunks asked for, in order: where each begins, and its bytes when they have arrived.
-    chunks: VecDeque<(u64, Option<Bytes>)>,
+    /// Chunks asked for, in order: where each begins and ends, and its bytes when they have arrived.
+    chunks: VecDeque<(Range<u64>, Option<Bytes>)>,
+    /// Length of the chunk that was handed out last, while it is in hand.
+    in_hand_bytes: u64,
 }
 
 impl Stream {
@@ -32,6 +37,7 @@ impl Stream {
             file,
             to_ask: range,
             chunks: VecDeque::with_capacity(MAX_CHUNKS),
+            in_hand_bytes: 0,
         }
     }
 
@@ -40,23 +46,43 @@ impl Stream {
         self.to_ask.is_empty() && self.chunks.is_empty()
     }
 
+    /// Bytes that are still to be handed out.
+    pub fn remaining_bytes(&self) -> u64 {
+        let asked = self
+            .chunks
+            .front()
+            .map_or(self.to_ask.start, |(range, _)| range.start);
+        self.to_ask.end - asked
+    }
+
+    /// Bytes of memory that its chunks take, or will.
+    pub fn held_bytes(&self) -> u64 {
+        let chunks = self.chunks.iter().map(|(range, _)| range.end - range.start);
+        chunks.sum::<u64>() + self.in_hand_bytes
+    }
+
     /// Whether a chunk has been asked for and not arrived.
     pub fn is_waiting(&self) -> bool {
         self.chunks.iter().any(|(_, bytes)| bytes.is_none())
     }
 
-    /// Asks for chunks until, with the `held` that the connection has in hand, there are [`MAX_CHUNKS`].
+    /// Asks for chunks until, with the `held` that the connection has in hand, there are [`MAX_CHUNKS`];
+    /// only one, and a small one, when memory is short.
     pub fn ask<L: Loader>(&mut self, held: usize, cx: &mut Context<'_, L>) {
-        while self.chunks.len() + held < MAX_CHUNKS && !self.to_ask.is_empty() {
+        let (most, bytes) = match cx.frugal {
+            true => (1, FRUGAL_CHUNK_BYTES),
+            false => (MAX_CHUNKS, CHUNK_BYTES),
+        };
+        while self.chunks.len() + held < most && !self.to_ask.is_empty() {
             let offset = self.to_ask.start;
-            let end = self.to_ask.end.min(offset + CHUNK_BYTES as u64);
+            let end = self.to_ask.end.min(offset + bytes as u64);
             cx.site.read(
                 self.file.clone(),
                 offset,
                 (end - offset) as usize,
                 cx.waiter,
             );
-            self.chunks.push_back((offset, None));
+            self.chunks.push_back((offset..end, None));
             self.to_ask.start = end;
         }
     }
@@ -73,7 +99,7 @@ impl Stream {
         if let Some((_, bytes)) = self
             .chunks
             .iter_mut()
-            .find(|(start, bytes)| *start == offset && bytes.is_none())
+            .find(|(range, bytes)| range.start == offset && bytes.is_none())
         {
             *bytes = Some(result?);
         }
@@ -82,8 +108,10 @@ impl Stream {
 
     /// The next chunk in order, if it is there.
     pub fn next_chunk(&mut self) -> Option<Bytes> {
-        let (_, bytes) = self.chunks.front_mut()?;
+        self.in_hand_bytes = 0;
+        let (range, bytes) = self.chunks.front_mut()?;
         let bytes = bytes.take()?;
+        self.in_hand_bytes = range.end - range.start;
         self.chunks.pop_front();
         Some(bytes)
     }

@@ -1,8 +1,9 @@
 //! What runs on a connection, as the stack sees it.
 
 use super::flow::ConnId;
+use super::pool::SMALL_SEND_BYTES;
 use smoltcp::socket::tcp;
-use smoltcp::time::{Duration, Instant};
+use smoltcp::time::Instant;
 
 /// A protocol spoken over the stack's connections. Calls never block and never
 /// wait; whatever takes time answers later through
@@ -18,8 +19,11 @@ pub trait Application {
     /// read and hands over what can be sent.
     fn drive(&mut self, id: ConnId, conn: &mut Self::Conn, stream: &mut Stream<'_>, now: Instant);
 
-    /// How long the peer may be silent as things stand.
-    fn patience(&self, conn: &Self::Conn) -> Patience;
+    /// What it waits for, as things stand.
+    fn waits(&self, conn: &Self::Conn) -> Waits;
+
+    /// Nothing has moved for a while: memory that can be had again is given back.
+    fn rest(&mut self, conn: &mut Self::Conn);
 
     /// The server is going: finish what was begun, begin nothing.
     fn shut_down(&mut self, conn: &mut Self::Conn);
@@ -28,23 +32,63 @@ pub trait Application {
     fn close(&mut self, id: ConnId, conn: Self::Conn);
 }
 
-/// How long silence is borne, and what ends it.
+/// What a connection waits for, and in which of its exchanges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// From the last segment heard of the peer.
-    pub silence: Duration,
-    /// Whether the connection ends politely (FIN) or at once (RST).
-    pub polite: bool,
+pub struct Waits {
+    /// What for.
+    pub stage: Stage,
+    /// Changes with every request, so that one stage is told from the next of
+    /// its kind.
+    pub request: u32,
+}
+
+/// A part of an exchange; each has its own time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Between requests, or before the first.
+    Idle,
+    /// The rest of a request's head.
+    Head,
+    /// The rest of a request's body.
+    Body,
+    /// The end of a response.
+    Response,
 }
 
 /// The byte stream of one connection.
 pub struct Stream<'a> {
     socket: &'a mut tcp::Socket<'static>,
+    may_grow: bool,
+    expected_bytes: u64,
+    /// What became of it in this turn.
+    pub(super) outcome: Outcome,
+}
+
+/// What the application did to a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outcome {
+    /// Bytes that it took.
+    pub received: usize,
+    /// Bytes that it handed over.
+    pub sent: usize,
+    /// It has nothing more to send.
+    pub closed: bool,
+    /// It gives up.
+    pub aborted: bool,
+    /// It has more to send than a small buffer holds, and has not begun.
+    pub wants_large: bool,
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(socket: &'a mut tcp::Socket<'static>) -> Self {
-        Stream { socket }
+    /// With `may_grow` a large response is not begun before there was a chance
+    /// to give it a large buffer.
+    pub(super) fn new(socket: &'a mut tcp::Socket<'static>, may_grow: bool) -> Self {
+        Stream {
+            socket,
+            may_grow,
+            expected_bytes: 0,
+            outcome: Outcome::default(),
+        }
     }
 
     /// Offers received bytes, piece by contiguous piece, to `take`, which says
@@ -65,6 +109,7 @@ impl<'a> Stream<'a> {
                 break;
             }
         }
+        self.outcome.received += total;
         total
     }
 
@@ -73,18 +118,30 @@ impl<'a> Stream<'a> {
         !self.socket.may_recv()
     }
 
+    /// Says how many bytes are still to be sent, as far as is known.
+    pub fn expect(&mut self, bytes: u64) {
+        self.expected_bytes = bytes;
+    }
+
     /// Hands bytes over for sending; returns how many there was room for.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
-        self.socket.send_slice(bytes).unwrap_or(0)
+        let is_rest = self.socket.send_queue() == 0 && self.socket.recv_queue() == 0;
+        if self.may_grow && is_rest && self.expected_bytes > SMALL_SEND_BYTES as u64 {
+            self.outcome.wants_large = true;
+            return 0;
+        }
+        let sent = self.socket.send_slice(bytes).unwrap_or(0);
+        self.outcome.sent += sent;
+        sent
     }
 
     /// Ends our direction with FIN once everything handed over is sent.
     pub fn close(&mut self) {
-        self.socket.close();
+        self.outcome.closed = true;
     }
 
     /// Ends the connection with RST.
     pub fn abort(&mut self) {
-        self.socket.abort();
+        self.outcome.aborted = true;
     }
 }

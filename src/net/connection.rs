@@ -1,30 +1,25 @@
-//! One connection: its smoltcp socket, its application's state, its neighbours,
-//! and how long silence is borne in each of its states.
+//! One synchronized connection: what TCP remembers of it, its socket while it
+//! has one, its application's state, and how long it may take for what it does.
 
-use super::app::{Application, Stream};
+use super::app::{Application, Outcome, Stage, Stream, Waits};
+use super::check::{Challenges, View};
+use super::closing::Ending;
 use super::demux::{Flow, LinkAddresses, Segment, Sent, after};
-use super::device::{Device, acknowledge};
+use super::device::{Device, Nowhere};
 use super::flow::ConnId;
+use super::handshake::Synchronized;
+use super::limits::{Limits, RATE_WINDOW};
 use super::link::FrameSink;
-use super::tcb::Tcb;
+use super::options::{Clock, Peer, Timestamps};
+use super::reply::Reply;
+use super::tcb::{RECEIVE_BUFFER_BYTES, Resting, Tcb};
 use smoltcp::iface::{Interface, PollResult};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::TcpControl;
 
 /// Frames one connection may send in one turn before others have theirs.
 const TURN_FRAMES: u32 = 32;
-/// How long a handshake may take (RFC 9293 leaves it open; Linux gives up
-/// after five SYN-ACK repeats).
-const HANDSHAKE_SILENCE: Duration = Duration::from_secs(15);
-/// How long a peer may leave our FIN, or its own, outstanding.
-const CLOSING_SILENCE: Duration = Duration::from_secs(20);
-/// The same while data before our FIN is outstanding too: it may have paused.
-const SENDING_SILENCE: Duration = Duration::from_secs(60);
-/// How long a peer that has acknowledged our FIN must be silent before the end
-/// of the server no longer waits for its own.
-const DRAIN_SILENCE: Duration = Duration::from_secs(1);
-/// The least time between two challenge ACKs of a connection.
-const CHALLENGE_EVERY: Duration = Duration::from_millis(500);
 /// When smoltcp wants to act at once and yet does nothing, it is asked again
 /// this much later instead of in a loop.
 const STUCK_RETRY: Duration = Duration::from_millis(10);
@@ -35,53 +30,66 @@ pub struct Connection<A: Application> {
     pub flow: Flow,
     /// The neighbours that it was last heard through.
     pub link: LinkAddresses,
-    /// Its socket.
-    pub tcb: Tcb,
     /// What the application keeps for it.
     pub app: A::Conn,
-    /// Whether its handshake was completed.
-    pub established: bool,
     /// Whether it stands in line for room to send.
     pub in_ready: bool,
-    /// Since when silence is counted: the last segment heard, or the beginning
-    /// of the phase if that came later.
-    silent_since: Instant,
-    phase: Phase,
-    /// SND.NXT, RCV.NXT and RCV.WND as the peer was told; `None` before SYN-ACK.
-    said: Option<Sent>,
-    challenged_at: Option<Instant>,
-    /// Highest SEG.SEQ seen, to tell a new SYN from an old one in TIME-WAIT.
-    highest_seq: u32,
+    /// When it last had a turn.
+    pub turned_at: Instant,
+    /// Its challenge ACKs.
+    pub challenges: Challenges,
+    tcb: Option<Tcb>,
+    /// There was no large socket for it; it makes do with a small one.
+    stays_small: bool,
+    /// The application has nothing more to send.
+    closed: bool,
+    peer: Peer,
+    /// SEG.WND of the peer's last segment.
+    window: u16,
+    max_window_bytes: u32,
+    ts_recent: u32,
+    clock: Clock,
+    /// The number after the last byte that the application handed over.
+    snd_end: u32,
+    /// The number of the first byte that the application has not taken.
+    rcv_base: u32,
+    /// SND.NXT, RCV.NXT and RCV.WND as the peer was told.
+    said: Sent,
+    waits: Waits,
+    /// Since when it waits for that.
+    since: Instant,
+    progress: Progress,
 }
 
-/// The part of its life that a connection is in: each has its own patience.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Handshake,
-    Open,
-    /// Our FIN is under way, and perhaps data before it.
-    Closing,
-    /// smoltcp's own timer rules.
-    TimeWait,
-    Over,
+/// How a response gets on.
+#[derive(Clone, Copy)]
+struct Progress {
+    snd_una: u32,
+    snd_end: u32,
+    /// When one of these last moved.
+    at: Instant,
+    /// SND.UNA at the beginning of the time that the rate is averaged over.
+    window_una: u32,
+    window_since: Instant,
 }
 
-impl Phase {
-    fn of(state: State) -> Phase {
-        match state {
-            State::Listen | State::SynSent | State::SynReceived => Phase::Handshake,
-            State::Established | State::CloseWait => Phase::Open,
-            State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck => Phase::Closing,
-            State::TimeWait => Phase::TimeWait,
-            State::Closed => Phase::Over,
-        }
-    }
+/// Which limit has ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// No request came.
+    KeepAlive,
+    /// A request's head did not end.
+    Head,
+    /// A request's body did not end.
+    Body,
+    /// A response did not move.
+    SendStall,
+    /// A response moved too slowly.
+    SendRate,
 }
 
 /// What a turn leaves a connection waiting for.
 pub enum Next {
-    /// Nothing: it is over.
-    Over,
     /// Room to send more.
     Room,
     /// A time, or the peer.
@@ -89,128 +97,236 @@ pub enum Next {
 }
 
 impl<A: Application> Connection<A> {
-    /// The connection that `syn` opened in `tcb`.
-    pub fn new(syn: &Segment<'_>, tcb: Tcb, app: A::Conn, now: Instant) -> Connection<A> {
+    /// The connection that a handshake made.
+    pub fn new(made: &Synchronized, app: A::Conn, waits: Waits, now: Instant) -> Connection<A> {
         Connection {
-            flow: syn.flow,
-            link: syn.link,
-            tcb,
+            flow: made.flow,
+            link: made.link,
             app,
-            established: false,
             in_ready: false,
-            silent_since: now,
-            phase: Phase::Handshake,
-            said: None,
-            challenged_at: None,
-            highest_seq: syn.seq,
+            turned_at: now,
+            challenges: Challenges::default(),
+            tcb: None,
+            stays_small: false,
+            closed: false,
+            peer: made.peer,
+            window: made.window,
+            max_window_bytes: 0,
+            ts_recent: made.ts_recent,
+            clock: made.clock,
+            snd_end: made.snd_nxt,
+            rcv_base: made.rcv_nxt,
+            said: Sent {
+                end: made.snd_nxt,
+                ack: made.rcv_nxt,
+                window: RECEIVE_BUFFER_BYTES as u16,
+            },
+            waits,
+            since: now,
+            progress: Progress {
+                snd_una: made.snd_nxt,
+                snd_end: made.snd_nxt,
+                at: now,
+                window_una: made.snd_nxt,
+                window_since: now,
+            },
         }
     }
 
-    /// RFC 9293 §3.5 state.
-    pub fn state(&mut self) -> State {
-        self.tcb.socket().state()
+    /// What is known of it, for judging segments.
+    pub fn view(&self) -> View {
+        let rcv_nxt = self.rcv_nxt();
+        let edge = self.said.ack.wrapping_add(self.said.window.into());
+        View {
+            snd_una: self.snd_una(),
+            snd_nxt: self.said.end,
+            max_window_bytes: self.max_window_bytes,
+            rcv_nxt,
+            rcv_window_bytes: edge.wrapping_sub(rcv_nxt),
+            ts_recent: self.peer.timestamps.then_some(self.ts_recent),
+        }
     }
 
-    /// A segment of this connection has come.
-    pub fn hear(&mut self, segment: &Segment<'_>, now: Instant) {
+    /// Whether its segments carry timestamps.
+    pub fn has_timestamps(&self) -> bool {
+        self.peer.timestamps
+    }
+
+    fn send_queue(&self) -> usize {
+        self.tcb.as_ref().map_or(0, |tcb| tcb.peek().send_queue())
+    }
+
+    fn recv_queue(&self) -> usize {
+        self.tcb.as_ref().map_or(0, |tcb| tcb.peek().recv_queue())
+    }
+
+    fn snd_una(&self) -> u32 {
+        self.snd_end.wrapping_sub(self.send_queue() as u32)
+    }
+
+    fn rcv_nxt(&self) -> u32 {
+        self.rcv_base
+            .wrapping_add(self.recv_queue() as u32 + u32::from(self.peer_closed()))
+    }
+
+    fn peer_closed(&self) -> bool {
+        use State::{CloseWait, Closed, Closing, LastAck, TimeWait};
+        self.tcb.as_ref().is_some_and(|tcb| {
+            matches!(
+                tcb.peek().state(),
+                CloseWait | LastAck | Closing | TimeWait | Closed
+            )
+        })
+    }
+
+    /// Takes note of what an acceptable segment says beside its text: `current`
+    /// unless a later one has overtaken it.
+    pub fn hear(&mut self, segment: &Segment<'_>, stamps: Option<Timestamps>, current: bool) {
         self.link = segment.link;
-        // A SYN here is a stranger to the connection, or a client that has
-        // forgotten it: no sign of life.
-        if !segment.flags.syn {
-            self.silent_since = now;
+        if current {
+            self.window = segment.window;
+            let shift = self.peer.window_shift.unwrap_or(0);
+            self.max_window_bytes = self
+                .max_window_bytes
+                .max(u32::from(segment.window) << shift);
         }
-        if after(segment.seq, self.highest_seq) {
-            self.highest_seq = segment.seq;
+        // RFC 7323 §4.3.
+        if let Some(stamps) = stamps
+            && !after(segment.seq, self.said.ack)
+            && !after(self.ts_recent, stamps.value)
+        {
+            self.ts_recent = stamps.value;
         }
     }
 
-    /// A segment that smoltcp must not see, for it would drop it without a word
-    /// or believe it: in a synchronized state a SYN, or an ACK of what was never
-    /// sent. RFC 9293 §3.10.7.4 (RFC 5961 §4 and §5) answers both with an ACK.
-    pub fn must_challenge(&self, segment: &Segment<'_>) -> bool {
-        let Some(said) = self.said.filter(|_| self.established) else {
-            return false;
+    /// The timestamps of a segment sent `now`.
+    pub fn stamps(&self, now: Instant) -> Option<Timestamps> {
+        self.peer.timestamps.then(|| Timestamps {
+            value: self.clock.value(now),
+            echo: self.ts_recent,
+        })
+    }
+
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT>` with `control`.
+    pub fn reply(&self, control: TcpControl, now: Instant) -> Reply {
+        Reply {
+            seq: self.said.end,
+            ack: Some(self.rcv_nxt()),
+            control,
+            window: self.said.window,
+            offer: None,
+            timestamps: self.stamps(now),
+        }
+    }
+
+    // --- the socket --------------------------------------------------------------
+
+    /// Whether it has a socket.
+    pub fn is_awake(&self) -> bool {
+        self.tcb.is_some()
+    }
+
+    /// What is all of it while nothing is in flight, queued or unread.
+    fn resting(&self) -> Resting {
+        Resting {
+            flow: self.flow,
+            snd_nxt: self.snd_end,
+            rcv_nxt: self.rcv_base,
+            window: self.window,
+            peer: self.peer,
+        }
+    }
+
+    /// Gives it `tcb` for its socket; the one that it had before comes back. To be
+    /// called when it is [quiet](Connection::is_quiet), but for an ACK owed.
+    pub fn wake_with(
+        &mut self,
+        mut tcb: Tcb,
+        mtu_bytes: usize,
+        nowhere: &mut Nowhere,
+        now: Instant,
+    ) -> Option<Tcb> {
+        tcb.resume(&self.resting(), mtu_bytes, nowhere, now);
+        self.said = Sent {
+            end: self.snd_end,
+            ack: self.said.ack,
+            window: self.said.window,
         };
-        let flags = segment.flags;
-        !flags.rst && (flags.syn || (flags.ack && after(segment.ack, said.end)))
+        self.tcb.replace(tcb)
     }
 
-    /// Answers such a segment, but not too often (RFC 5961 §7).
-    pub fn challenge<S: FrameSink>(&mut self, device: &mut Device<'_, S>, now: Instant) {
-        let due = self
-            .challenged_at
-            .is_none_or(|at| now >= at + CHALLENGE_EVERY);
-        if let Some(said) = self.said.filter(|_| due) {
-            self.challenged_at = Some(now);
-            acknowledge(device, self.flow, said, now);
-        }
+    /// No large socket is to be had.
+    pub fn stay_small(&mut self) {
+        self.stays_small = true;
     }
 
-    /// Takes note of what the peer was told.
-    pub fn note(&mut self, told: Option<Sent>) {
-        self.said = match (self.said, told) {
-            (Some(said), Some(told)) => Some(said.then(told)),
-            (said, told) => told.or(said),
+    /// Whether its socket holds nothing that the record does not.
+    pub fn is_quiet(&self) -> bool {
+        self.tcb.as_ref().is_some_and(|tcb| {
+            let socket = tcb.peek();
+            socket.state() == State::Established
+                && socket.send_queue() == 0
+                && socket.recv_queue() == 0
+                && self.said.ack == self.rcv_base
+                && !self.in_ready
+        })
+    }
+
+    /// Gives its socket up.
+    pub fn sleep(&mut self) -> Option<Tcb> {
+        self.stays_small = false;
+        self.tcb.take()
+    }
+
+    // --- a turn ------------------------------------------------------------------
+
+    /// Lets the application move.
+    pub fn drive(&mut self, id: ConnId, app: &mut A, now: Instant) -> Outcome {
+        let Some(tcb) = &mut self.tcb else {
+            return Outcome::default();
         };
+        let is_small = tcb.send_buffer_bytes() == super::pool::SMALL_SEND_BYTES;
+        let mut stream = Stream::new(tcb.socket(), is_small && !self.stays_small);
+        app.drive(id, &mut self.app, &mut stream, now);
+        let outcome = stream.outcome;
+        self.rcv_base = self.rcv_base.wrapping_add(outcome.received as u32);
+        self.snd_end = self.snd_end.wrapping_add(outcome.sent as u32);
+        self.closed |= outcome.closed;
+        outcome
     }
 
-    /// RFC 9293 §3.10.7.4 (after RFC 1122 §4.2.2.13): in TIME-WAIT a SYN with a
-    /// higher sequence number opens the connection anew.
-    pub fn gives_way_to(&mut self, segment: &Segment<'_>) -> bool {
-        let flags = segment.flags;
-        flags.syn
-            && !flags.ack
-            && !flags.rst
-            && self.state() == State::TimeWait
-            && after(segment.seq, self.highest_seq)
-    }
-
-    /// Whether the peer has acknowledged all, so that a RST could only do harm:
-    /// some systems throw away what their application has not read yet.
-    pub fn is_acknowledged(&mut self) -> bool {
-        matches!(self.state(), State::FinWait2 | State::TimeWait)
-    }
-
-    /// Whether it only waits: out TIME-WAIT, or for the FIN of a peer that has
-    /// acknowledged all and then fallen silent (an idle client need not look at
-    /// its connection).
-    pub fn is_drained(&mut self, now: Instant) -> bool {
-        match self.state() {
-            State::TimeWait => true,
-            State::FinWait2 => now >= self.silent_since + DRAIN_SILENCE,
-            _ => false,
+    /// Takes note of how far it has come.
+    pub fn observe(&mut self, app: &A, now: Instant) {
+        self.turned_at = now;
+        let mut waits = app.waits(&self.app);
+        if self.send_queue() > 0 {
+            waits.stage = Stage::Response;
+        }
+        let snd_una = self.snd_una();
+        if waits != self.waits {
+            if waits.stage == Stage::Response && self.waits.stage != Stage::Response {
+                self.progress.window_una = snd_una;
+                self.progress.window_since = now;
+            }
+            self.waits = waits;
+            self.since = now;
+            self.progress.at = now;
+        }
+        if (self.progress.snd_una, self.progress.snd_end) != (snd_una, self.snd_end) {
+            self.progress.snd_una = snd_una;
+            self.progress.snd_end = self.snd_end;
+            self.progress.at = now;
         }
     }
 
-    /// Lets the application move, once the handshake is done.
-    pub fn drive(&mut self, id: ConnId, app: &mut A, now: Instant) {
-        use State::{Closed, Listen, SynReceived, SynSent};
-        if !matches!(self.state(), Closed | Listen | SynSent | SynReceived) {
-            self.established = true;
-            let mut stream = Stream::new(self.tcb.socket());
-            app.drive(id, &mut self.app, &mut stream, now);
-        }
+    /// Whether it has been in want of a request since it was last observed.
+    pub fn is_idle(&self) -> bool {
+        self.waits.stage == Stage::Idle
     }
 
-    /// Ends the connection if its peer has been silent for too long: by FIN where
-    /// the application is polite, else by RST. Whether it did.
-    pub fn enforce_patience(&mut self, app: &A, now: Instant) -> bool {
-        let phase = Phase::of(self.state());
-        if phase != self.phase {
-            self.phase = phase;
-            self.silent_since = now;
-        }
-        if self.patience_ends(app).is_none_or(|end| now < end) {
-            return false;
-        }
-        if phase == Phase::Open && app.patience(&self.app).polite {
-            self.tcb.socket().close();
-            self.phase = Phase::Closing;
-            self.silent_since = now;
-        } else {
-            self.tcb.socket().abort();
-        }
-        true
+    /// Since when nothing of what it sends was acknowledged.
+    pub fn stalled_since(&self) -> Instant {
+        self.progress.at
     }
 
     /// Sends until smoltcp has nothing more to send, the sink is full, or the
@@ -218,49 +334,163 @@ impl<A: Application> Connection<A> {
     pub fn send<S: FrameSink>(
         &mut self,
         interface: &mut Interface,
-        app: &A,
         device: &mut Device<'_, S>,
         now: Instant,
     ) -> Next {
+        let Some(tcb) = &mut self.tcb else {
+            return Next::Until(None);
+        };
+        if self.closed {
+            // With the last bytes, if there are any left; see `has_said_all`.
+            tcb.socket().close();
+        }
         for _ in 0..TURN_FRAMES {
-            if self.tcb.is_over() {
-                return Next::Over;
+            let at = interface.poll_at(now, &tcb.sockets);
+            if at.is_none() && tcb.peek().send_queue() > 0 {
+                // smoltcp has forgotten its timer: the window closed while
+                // something was in flight. The window said again starts the probes.
+                return self.say_window_again(interface, device, now);
             }
-            let at = interface.poll_at(now, &self.tcb.sockets);
             if at.is_none_or(|at| at > now) {
-                return self.wait(at, app);
+                return Next::Until(at);
             }
             if !device.sink.ready() {
                 return Next::Room;
             }
             let sent = device.sent;
-            let moved = interface.poll_egress(now, device, &mut self.tcb.sockets);
-            if moved == PollResult::None && device.sent == sent && !self.tcb.is_over() {
+            let moved = interface.poll_egress(now, device, &mut tcb.sockets);
+            if moved == PollResult::None && device.sent == sent {
                 // A timer may have been due with nothing to send for it.
-                let at = interface.poll_at(now, &self.tcb.sockets);
-                return self.wait(at.map(|at| at.max(now + STUCK_RETRY)), app);
+                let at = interface.poll_at(now, &tcb.sockets);
+                return Next::Until(at.map(|at| at.max(now + STUCK_RETRY)));
             }
         }
-        if self.tcb.is_over() {
-            Next::Over
-        } else {
-            Next::Room
+        Next::Room
+    }
+
+    fn say_window_again<S: FrameSink>(
+        &mut self,
+        interface: &mut Interface,
+        device: &mut Device<'_, S>,
+        now: Instant,
+    ) -> Next {
+        let mut buffer = [0; 80];
+        let heard = Resting {
+            snd_nxt: self.snd_una(),
+            rcv_nxt: self.rcv_nxt(),
+            ..self.resting()
+        };
+        let packet = heard.ack().as_if_received(self.flow, &mut buffer);
+        let mut again = Device {
+            packet: Some(packet),
+            sink: &mut *device.sink,
+            ..*device
+        };
+        if let Some(tcb) = &mut self.tcb {
+            interface.poll_ingress_single(now, &mut again, &mut tcb.sockets);
+            device.sent = again.sent;
+            device.told = again.told;
+            let at = interface.poll_at(now, &tcb.sockets);
+            return Next::Until(Some(at.unwrap_or(now + STUCK_RETRY).max(now + STUCK_RETRY)));
+        }
+        Next::Until(None)
+    }
+
+    /// Hands a received packet to smoltcp.
+    pub fn receive<S: FrameSink>(
+        &mut self,
+        interface: &mut Interface,
+        device: &mut Device<'_, S>,
+        now: Instant,
+    ) {
+        if let Some(tcb) = &mut self.tcb {
+            interface.poll_ingress_single(now, device, &mut tcb.sockets);
         }
     }
 
-    fn wait(&mut self, at: Option<Instant>, app: &A) -> Next {
-        Next::Until(at.into_iter().chain(self.patience_ends(app)).min())
+    /// The current acknowledgment and window, to be put into a segment whose own
+    /// were overtaken.
+    pub fn current(&self) -> (u32, u16) {
+        (self.snd_una(), self.window)
     }
 
-    /// When the silence that its phase allows is over.
-    fn patience_ends(&mut self, app: &A) -> Option<Instant> {
-        let silence = match Phase::of(self.state()) {
-            Phase::Handshake => HANDSHAKE_SILENCE,
-            Phase::Open => app.patience(&self.app).silence,
-            Phase::Closing if self.tcb.socket().send_queue() > 0 => SENDING_SILENCE,
-            Phase::Closing => CLOSING_SILENCE,
-            Phase::TimeWait | Phase::Over => return None,
-        };
-        Some(self.silent_since + silence)
+    /// Takes note of what the peer was told.
+    pub fn note(&mut self, told: Option<Sent>) {
+        if let Some(told) = told {
+            self.said = self.said.then(told);
+        }
+    }
+
+    // --- its end -----------------------------------------------------------------
+
+    /// Whether the application has nothing more to send and the peer has
+    /// acknowledged all.
+    pub fn has_said_all(&self) -> bool {
+        self.closed && self.send_queue() == 0
+    }
+
+    /// How it stands, all that it had to send being acknowledged.
+    pub fn ending(&self) -> Ending {
+        use State::{CloseWait, Closed, FinWait2, LastAck, TimeWait};
+        let state = self.tcb.as_ref().map(|tcb| tcb.peek().state());
+        Ending {
+            flow: self.flow,
+            link: self.link,
+            fin: self.snd_end,
+            fin_sent: after(self.said.end, self.snd_end),
+            fin_acknowledged: matches!(state, Some(FinWait2 | TimeWait | Closed)),
+            rcv_nxt: self.rcv_nxt(),
+            peer_closed: self.peer_closed(),
+            passive: matches!(state, Some(CloseWait | LastAck | Closed)),
+            max_window_bytes: self.max_window_bytes,
+            ts_recent: self.peer.timestamps.then_some(self.ts_recent),
+            clock: self.clock,
+        }
+    }
+
+    /// Whether something was received that no ACK has told the peer of.
+    pub fn owes_ack(&self) -> bool {
+        self.said.ack != self.rcv_nxt()
+    }
+
+    /// When what it waits for must have come.
+    pub fn patience_ends(&self, limits: &Limits) -> Instant {
+        match self.waits.stage {
+            Stage::Idle => self.since + limits.keep_alive,
+            Stage::Head => self.since + limits.head,
+            Stage::Body => self.since + limits.body,
+            Stage::Response => {
+                let rate = self.progress.window_since + RATE_WINDOW;
+                rate.min(self.progress.at + limits.send_stall)
+            }
+        }
+    }
+
+    /// Which limit has been reached `now`, if any.
+    pub fn expired(&mut self, limits: &Limits, now: Instant) -> Option<Expired> {
+        if now < self.patience_ends(limits) {
+            return None;
+        }
+        match self.waits.stage {
+            Stage::Idle => Some(Expired::KeepAlive),
+            Stage::Head => Some(Expired::Head),
+            Stage::Body => Some(Expired::Body),
+            Stage::Response if now >= self.progress.at + limits.send_stall => {
+                Some(Expired::SendStall)
+            }
+            Stage::Response => self.rate_expired(limits, now),
+        }
+    }
+
+    /// The end of a time that the rate is averaged over. A response that has
+    /// nothing queued waits for us, not for the peer.
+    fn rate_expired(&mut self, limits: &Limits, now: Instant) -> Option<Expired> {
+        let progress = &mut self.progress;
+        let acknowledged = progress.snd_una.wrapping_sub(progress.window_una);
+        let least = u64::from(limits.min_send_bytes_per_s) * RATE_WINDOW.secs();
+        progress.window_una = progress.snd_una;
+        progress.window_since = now;
+        let is_slow = u64::from(acknowledged) < least && self.send_queue() > 0;
+        is_slow.then_some(Expired::SendRate)
     }
 }

@@ -13,6 +13,8 @@ use std::net::Ipv4Addr;
 
 /// Ethernet II header, bytes.
 pub const ETHERNET_HEADER_BYTES: usize = 14;
+/// TCP header without options, bytes.
+pub const TCP_HEADER_BYTES: usize = 20;
 
 /// A connection's name, as its server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,8 +76,26 @@ pub struct Segment<'a> {
     pub seq: u32,
     /// SEG.ACK; means something only if the ACK flag is set.
     pub ack: u32,
+    /// SEG.WND, unscaled.
+    pub window: u16,
+    /// TCP options, whole.
+    pub options: &'a [u8],
+    /// Bytes of text.
+    pub payload_bytes: u32,
     /// The IP packet, without Ethernet header and padding.
     pub packet: &'a [u8],
+}
+
+impl Segment<'_> {
+    /// SEG.LEN: what it occupies of the sequence space (RFC 9293 §3.4).
+    pub fn len(&self) -> u32 {
+        self.payload_bytes + u32::from(self.flags.syn) + u32::from(self.flags.fin)
+    }
+
+    /// Whether it occupies none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +247,10 @@ pub fn parse<'a>(frame: &'a [u8], policy: &Policy) -> Result<Segment<'a>, Drop> 
     if flow.local_port != policy.port || !ours {
         return Err(Drop::NotOurs);
     }
+    // Port 0 is reserved (RFC 6335 §6): no answer could be told from an error.
+    if flow.remote_port == 0 {
+        return Err(Drop::Malformed);
+    }
     if !checksum_holds(policy.rx_checksum, &flow, segment, tcp.checksum()) {
         return Err(Drop::TcpChecksum);
     }
@@ -242,6 +266,9 @@ pub fn parse<'a>(frame: &'a [u8], policy: &Policy) -> Result<Segment<'a>, Drop> 
         flags,
         seq: tcp.sequence_number(),
         ack: tcp.acknowledgment_number(),
+        window: tcp.window_size(),
+        options: &segment[TCP_HEADER_BYTES..tcp.slice().len()],
+        payload_bytes: (segment.len() - tcp.slice().len()) as u32,
         packet,
     })
 }

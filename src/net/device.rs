@@ -3,17 +3,16 @@
 //!
 //! smoltcp runs with `Medium::Ip`, for ARP belongs to the kernel: the 14 bytes
 //! of Ethernet are stripped by [`demux`](crate::net::demux) and written here,
-//! towards the neighbour that the connection's own frames came from.
+//! towards the neighbour that the connection's own frames came from. Timestamps
+//! are written here too: smoltcp's generator knows no clock but a global one.
 
-use super::demux::{ETHERNET_HEADER_BYTES, Flow, LinkAddresses, Sent};
+use super::demux::{ETHERNET_HEADER_BYTES, LinkAddresses, Sent};
 use super::link::FrameSink;
+use super::options::Timestamps;
 use smoltcp::iface::{Config, Interface};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
-use smoltcp::wire::{
-    HardwareAddress, IpCidr, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket,
-    TcpRepr, TcpSeqNumber,
-};
+use smoltcp::wire::{HardwareAddress, IPV4_HEADER_LEN, IpCidr, Ipv4Address};
 
 /// A device for one connection and one poll.
 pub struct Device<'a, S> {
@@ -25,6 +24,8 @@ pub struct Device<'a, S> {
     pub link: LinkAddresses,
     /// Largest IP packet, bytes.
     pub mtu_bytes: usize,
+    /// What goes into the timestamps of segments that have some.
+    pub stamps: Option<Timestamps>,
     /// Frames sent through this device so far.
     pub sent: u64,
     /// What they said together.
@@ -44,34 +45,45 @@ impl<'a, S: FrameSink> Device<'a, S> {
             sink,
             link,
             mtu_bytes,
+            stamps: None,
             sent: 0,
             told: None,
         }
     }
 }
 
+/// A link that takes every frame and carries it nowhere.
+#[derive(Default)]
+pub struct Nowhere(Vec<u8>);
+
+impl FrameSink for Nowhere {
+    fn ready(&mut self) -> bool {
+        true
+    }
+    fn reserve(&mut self, len_bytes: usize) -> Option<&mut [u8]> {
+        if self.0.len() < len_bytes {
+            self.0.resize(len_bytes, 0);
+        }
+        Some(&mut self.0[..len_bytes])
+    }
+    fn submit(&mut self, _: usize) {}
+}
+
+/// The neighbours of a device that goes nowhere.
+pub const NOBODY: LinkAddresses = LinkAddresses {
+    peer: [0; 6],
+    local: [0; 6],
+};
+
 /// An interface of no connection yet, its generator seeded by `random_seed`.
 pub fn interface(mtu_bytes: usize, random_seed: u64, now: Instant) -> Interface {
-    /// `Interface::new` asks a device for its capabilities, and nothing else.
-    struct Nowhere;
-    impl FrameSink for Nowhere {
-        fn ready(&mut self) -> bool {
-            false
-        }
-        fn reserve(&mut self, _: usize) -> Option<&mut [u8]> {
-            None
-        }
-        fn submit(&mut self, _: usize) {}
-    }
-    let link = LinkAddresses {
-        peer: [0; 6],
-        local: [0; 6],
-    };
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = random_seed;
+    // It is asked for its capabilities only.
+    let mut nowhere = Nowhere::default();
     Interface::new(
         config,
-        &mut Device::new(None, &mut Nowhere, link, mtu_bytes),
+        &mut Device::new(None, &mut nowhere, NOBODY, mtu_bytes),
         now,
     )
 }
@@ -89,58 +101,52 @@ pub fn serve_address(interface: &mut Interface, local: Ipv4Address) {
     }
 }
 
-/// Sends an ACK that says again what `said` did: for segments that smoltcp must
-/// not see and that deserve an answer all the same.
-pub fn acknowledge<S: FrameSink>(device: &mut Device<'_, S>, flow: Flow, said: Sent, now: Instant) {
-    let checksums = capabilities(device.mtu_bytes).checksum;
-    let tcp = TcpRepr {
-        src_port: flow.local_port,
-        dst_port: flow.remote_port,
-        control: TcpControl::None,
-        seq_number: TcpSeqNumber(said.end as i32),
-        ack_number: Some(TcpSeqNumber(said.ack as i32)),
-        window_len: said.window,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
-    };
-    let ip = Ipv4Repr {
-        src_addr: flow.local,
-        dst_addr: flow.remote,
-        next_header: IpProtocol::Tcp,
-        payload_len: tcp.buffer_len(),
-        hop_limit: 64,
-    };
-    let Some(token) = phy::Device::transmit(device, now) else {
-        return;
-    };
-    phy::TxToken::consume(token, ip.buffer_len() + tcp.buffer_len(), |packet| {
-        ip.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &checksums);
-        let segment = &mut packet[ip.buffer_len()..];
-        let (local, remote) = (flow.local.into(), flow.remote.into());
-        tcp.emit(
-            &mut TcpPacket::new_unchecked(segment),
-            &local,
-            &remote,
-            &checksums,
-        );
-    });
+/// Writes the Ethernet header of `frame`, and gives what follows it.
+pub fn write_ethernet(frame: &mut [u8], link: LinkAddresses) -> &mut [u8] {
+    let (ethernet, packet) = frame.split_at_mut(ETHERNET_HEADER_BYTES);
+    ethernet[..6].copy_from_slice(&link.peer);
+    ethernet[6..12].copy_from_slice(&link.local);
+    ethernet[12..].copy_from_slice(&[0x08, 0x00]);
+    packet
 }
 
-/// What smoltcp learns of the link: checksums are made by it for sending and
-/// were already judged by demux on receipt.
-fn capabilities(mtu_bytes: usize) -> DeviceCapabilities {
-    let mut checksum = ChecksumCapabilities::ignored();
-    checksum.ipv4 = Checksum::Tx;
-    checksum.tcp = Checksum::Tx;
-    let mut capabilities = DeviceCapabilities::default();
-    capabilities.medium = Medium::Ip;
-    capabilities.max_transmission_unit = mtu_bytes;
-    capabilities.checksum = checksum;
-    capabilities
+/// Checksums are made for sending and were already judged by demux on receipt.
+pub fn checksums() -> ChecksumCapabilities {
+    let mut checksums = ChecksumCapabilities::ignored();
+    checksums.ipv4 = Checksum::Tx;
+    checksums.tcp = Checksum::Tx;
+    checksums
+}
+
+/// Puts `stamps` in place of the zeros that the generator gave, and sets the
+/// checksum right (RFC 1624).
+fn stamp(packet: &mut [u8], stamps: Timestamps) {
+    const CHECKSUM: usize = IPV4_HEADER_LEN + 16;
+    const OPTIONS: usize = IPV4_HEADER_LEN + 20;
+    /// Kind and length of the timestamps option.
+    const TIMESTAMPS: [u8; 2] = [8, 10];
+    // Of the options only a SYN's stand before it, and those are made elsewhere.
+    let Some(option) = packet
+        .get_mut(OPTIONS..OPTIONS + 10)
+        .filter(|option| option.starts_with(&TIMESTAMPS))
+    else {
+        return;
+    };
+    let new = (u64::from(stamps.value) << 32) | u64::from(stamps.echo);
+    let mut sum = 0;
+    for (at, word) in new.to_be_bytes().chunks(2).enumerate() {
+        let old = &mut option[2 + 2 * at..4 + 2 * at];
+        // ~C' = ~C + ~m + m'
+        sum += u32::from(!u16::from_be_bytes([old[0], old[1]]));
+        sum += u32::from(u16::from_be_bytes([word[0], word[1]]));
+        old.copy_from_slice(word);
+    }
+    let field = u16::from_be_bytes([packet[CHECKSUM], packet[CHECKSUM + 1]]);
+    sum += u32::from(!field);
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    packet[CHECKSUM..CHECKSUM + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
 }
 
 impl<S: FrameSink> phy::Device for Device<'_, S> {
@@ -162,6 +168,7 @@ impl<S: FrameSink> phy::Device for Device<'_, S> {
         let token = TxToken {
             sink: self.sink,
             link: self.link,
+            stamps: self.stamps,
             sent: &mut self.sent,
             told: &mut self.told,
         };
@@ -172,13 +179,18 @@ impl<S: FrameSink> phy::Device for Device<'_, S> {
         self.sink.ready().then_some(TxToken {
             sink: self.sink,
             link: self.link,
+            stamps: self.stamps,
             sent: &mut self.sent,
             told: &mut self.told,
         })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.mtu_bytes)
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = self.mtu_bytes;
+        capabilities.checksum = checksums();
+        capabilities
     }
 }
 
@@ -195,6 +207,7 @@ impl phy::RxToken for RxToken<'_> {
 pub struct TxToken<'a, S> {
     sink: &'a mut S,
     link: LinkAddresses,
+    stamps: Option<Timestamps>,
     sent: &'a mut u64,
     told: &'a mut Option<Sent>,
 }
@@ -204,6 +217,7 @@ impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
         let Self {
             sink,
             link,
+            stamps,
             sent,
             told,
         } = self;
@@ -213,11 +227,11 @@ impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
             // carries gets here, and the MTU given to smoltcp rules that out.
             return f(&mut vec![0; packet_bytes]);
         };
-        let (ethernet, packet) = frame.split_at_mut(ETHERNET_HEADER_BYTES);
-        ethernet[..6].copy_from_slice(&link.peer);
-        ethernet[6..12].copy_from_slice(&link.local);
-        ethernet[12..].copy_from_slice(&[0x08, 0x00]);
+        let packet = write_ethernet(frame, link);
         let result = f(packet);
+        if let Some(stamps) = stamps {
+            stamp(packet, stamps);
+        }
         if let Some(sent) = Sent::read(packet) {
             *told = Some(told.map_or(sent, |told| told.then(sent)));
         }

@@ -39,7 +39,7 @@ impl ConnId {
 }
 
 #[derive(Clone, Copy)]
-struct KeyedSip([u8; 16]);
+pub(super) struct KeyedSip(pub(super) [u8; 16]);
 
 impl BuildHasher for KeyedSip {
     type Hasher = SipHasher13;
@@ -127,6 +127,12 @@ impl<T> FlowTable<T> {
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
         let slot = self.slots.get_mut(id.index as usize)?;
         (slot.generation == id.generation).then_some(&mut slot.value)
+    }
+
+    /// The connection `id`, to look at.
+    pub fn get(&self, id: ConnId) -> Option<&T> {
+        let slot = self.slots.get(id.index as usize)?;
+        (slot.generation == id.generation).then_some(&slot.value)
     }
 
     /// Takes the connection `id` out.

@@ -1,26 +1,43 @@
 //! TCP over IPv4, sans-IO: frames in, frames out.
 //!
-//! A frame's way, module by module: [`demux`] reads its headers, [`flow`] finds
-//! its connection or [`accept`] says what it deserves ([`isn`] numbers a new
-//! connection), [`stack`] gives the `connection` its turn: smoltcp (`tcb`,
-//! [`device`]) and the [`app`]lication move, [`timers`] remembers when the connection
-//! wants another, and what it sends leaves through a [`link`].
+//! A frame's way, module by module: [`demux`] reads its headers and [`flow`]
+//! finds its connection. [`accept`] says what a first segment deserves, and
+//! [`handshake`] makes a connection of it: with a record, or with a [`cookie`]
+//! and no memory at all ([`isn`] numbers it, [`options`] says what was agreed
+//! on). In a connection [`check`] judges the segment before anything believes
+//! it; then [`stack`] gives the `connection` its turn: smoltcp (`tcb`, from the
+//! [`pool`], over a [`device`]) and the [`app`]lication move, [`timers`]
+//! remembers when it wants another, and what it sends leaves through a [`link`].
+//! Once all is said, [`closing`] keeps what is left of it.
+//!
+//! [`limits`] bound all of that, [`ranks`] and [`sources`] find whom they hit.
 
 pub mod accept;
 pub mod app;
+pub mod check;
+pub mod closing;
 mod connection;
+pub mod cookie;
 pub mod demux;
 pub mod device;
 pub mod flow;
+pub mod handshake;
 pub mod isn;
+pub mod limits;
 pub mod link;
+pub mod options;
+pub mod pool;
+pub mod ranks;
+pub mod reply;
+pub mod sources;
 pub mod stack;
 mod tcb;
 pub mod timers;
 
-pub use app::{Application, Patience, Stream};
+pub use app::{Application, Stage, Stream, Waits};
 pub use demux::{Policy, RxChecksum};
 pub use flow::ConnId;
+pub use limits::Limits;
 pub use link::FrameSink;
 pub use smoltcp::time::{Duration, Instant};
 pub use stack::{Secret, Stack, StackConfig};

@@ -12,7 +12,9 @@ use std::path::Path;
 use std::time::{Duration as StdDuration, UNIX_EPOCH};
 use xdphttpd::net::demux::{self, LinkAddresses};
 use xdphttpd::net::device::Device;
-use xdphttpd::net::{Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::net::{
+    Duration, FrameSink, Instant, Limits as NetLimits, Policy, RxChecksum, Stack, StackConfig,
+};
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{InlineLoader, Limits, Root, Site};
 use xdphttpd::wire::{Direction, Impairments};
@@ -35,10 +37,13 @@ pub fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoa
             rx_checksum: RxChecksum::Strict,
         },
         mtu_bytes: MTU_BYTES,
-        max_connections,
+        limits: NetLimits {
+            max_connections,
+            ..NetLimits::default()
+        },
     };
     let wall = UNIX_EPOCH + StdDuration::from_secs(1_700_000_000);
-    Stack::new(&config, &[42; 32], HttpService::new(site, wall))
+    Stack::new(&config, &[42; 32], HttpService::new(site, 64 << 20, wall))
 }
 
 /// The server, the wire in both directions, and the time.
@@ -273,6 +278,7 @@ fn client_device<'a, S: FrameSink>(packet: Option<&'a [u8]>, sink: &'a mut S) ->
         sink,
         link,
         mtu_bytes: MTU_BYTES,
+        stamps: None,
         sent: 0,
         told: None,
     };

@@ -175,6 +175,7 @@ impl<L: Loader> Client<L> {
 
     fn context(&mut self) -> (&mut Conn, Context<'_, L>) {
         let context = Context {
+            frugal: false,
             site: &mut self.site,
             now: self.now,
             date: &self.date,

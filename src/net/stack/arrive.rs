@@ -1,0 +1,317 @@
+//! SEGMENT ARRIVES (RFC 9293 §3.10.7), flow by flow.
+
+use super::{Entry, Stack, micros};
+use crate::net::accept::{self, Deserves};
+use crate::net::app::Application;
+use crate::net::check::{self, Verdict};
+use crate::net::closing::{Answer, State};
+use crate::net::connection::Connection;
+use crate::net::cookie::LIFETIME;
+use crate::net::demux::{Segment, after};
+use crate::net::flow::ConnId;
+use crate::net::handshake::{HalfOpen, Step, SynAck, Synchronized};
+use crate::net::link::FrameSink;
+use crate::net::options::{self, Clock, Timestamps};
+use crate::net::reply::Reply;
+use smoltcp::time::Instant;
+use smoltcp::wire::TcpControl;
+
+impl<A: Application> Stack<A> {
+    pub(super) fn arrive<S: FrameSink>(
+        &mut self,
+        segment: &Segment<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) {
+        let Some(id) = self.table.find(segment.flow) else {
+            return self.arrive_first(segment, now, sink);
+        };
+        match self.table.get_mut(id) {
+            Some(Entry::Open(_)) => self.arrive_open(id, segment, now, sink),
+            Some(Entry::Closing(_)) => self.arrive_closing(id, segment, now, sink),
+            Some(Entry::HalfOpen(_)) => self.arrive_half_open(id, segment, now, sink),
+            None => {}
+        }
+    }
+
+    // --- no connection -----------------------------------------------------------
+
+    fn arrive_first<S: FrameSink>(&mut self, segment: &Segment<'_>, now: Instant, sink: &mut S) {
+        match accept::deserves(segment.flags) {
+            Deserves::Silence => self.counters.drop_stray += 1,
+            Deserves::Connection => self.begin(segment, 0, now, sink),
+            Deserves::Reset => match self.redeem(segment, now) {
+                Some(made) => {
+                    self.counters.cookies_redeemed += 1;
+                    self.admit(None, &made, segment, now, sink);
+                }
+                None => self.refuse(segment, sink),
+            },
+        }
+    }
+
+    fn refuse<S: FrameSink>(&mut self, segment: &Segment<'_>, sink: &mut S) {
+        self.counters.resets_for_strays += 1;
+        let way = (segment.flow, segment.link);
+        self.say(Reply::refusal(segment), way, sink);
+    }
+
+    /// Answers a SYN, with a number of ours not below `floor`, if that is not 0.
+    fn begin<S: FrameSink>(&mut self, syn: &Segment<'_>, floor: u32, now: Instant, sink: &mut S) {
+        if self.draining {
+            return self.refuse(syn, sink);
+        }
+        if self.open >= self.limits.max_connections && self.idle.is_empty() {
+            self.counters.drop_table_full += 1;
+            return;
+        }
+        if !self.sources.has_room(syn.flow.remote) {
+            self.counters.drop_source_full += 1;
+            return;
+        }
+        let clock = Clock::of(syn.flow, &self.key);
+        let syn_ack = if self.half_open < self.limits.max_half_open {
+            self.counters.syns += 1;
+            let number = self.isn.number(syn.flow, now);
+            let iss = if floor != 0 && after(floor, number) {
+                floor
+            } else {
+                number
+            };
+            self.remember(HalfOpen::new(syn, iss, clock, now), now)
+        } else {
+            self.counters.cookies_sent += 1;
+            self.cookies_until = now + LIFETIME;
+            self.cookie(syn, clock, now)
+        };
+        let reply = syn_ack.reply(self.mtu_bytes);
+        self.say(reply, (syn.flow, syn.link), sink);
+    }
+
+    fn remember(&mut self, half_open: HalfOpen, now: Instant) -> SynAck {
+        let (flow, _) = half_open.way();
+        let at = half_open.next_at(self.limits.handshake);
+        let id = self.table.insert(flow, |_| Entry::HalfOpen(half_open));
+        self.half_open += 1;
+        self.timers.set(id.index(), micros(at));
+        half_open.syn_ack(now)
+    }
+
+    fn cookie(&self, syn: &Segment<'_>, clock: Clock, now: Instant) -> SynAck {
+        let (asked, stamps) = options::of_syn(syn.options);
+        let (iss, value, peer) = self.cookies.make(syn.flow, syn.seq, asked, clock, now);
+        let timestamps = value.zip(stamps).map(|(value, stamps)| Timestamps {
+            value,
+            echo: stamps.value,
+        });
+        SynAck {
+            iss,
+            irs: syn.seq,
+            peer,
+            timestamps,
+        }
+    }
+
+    /// The connection that the ACK of a cookie stands for.
+    fn redeem(&self, ack: &Segment<'_>, now: Instant) -> Option<Synchronized> {
+        if now >= self.cookies_until || ack.flags.syn || self.draining {
+            return None;
+        }
+        let stamps = options::timestamps(ack.options);
+        let (syn, number) = (ack.seq.wrapping_sub(1), ack.ack.wrapping_sub(1));
+        let echo = stamps.map(|stamps| stamps.echo);
+        let peer = self.cookies.check(ack.flow, syn, number, echo, now)?;
+        Some(Synchronized {
+            flow: ack.flow,
+            link: ack.link,
+            snd_nxt: ack.ack,
+            rcv_nxt: ack.seq,
+            window: ack.window,
+            peer,
+            ts_recent: stamps.map_or(0, |stamps| stamps.value),
+            clock: Clock::of(ack.flow, &self.key),
+        })
+    }
+
+    // --- SYN-RECEIVED ------------------------------------------------------------
+
+    fn arrive_half_open<S: FrameSink>(
+        &mut self,
+        id: ConnId,
+        segment: &Segment<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) {
+        let Some(Entry::HalfOpen(half_open)) = self.table.get_mut(id) else {
+            return;
+        };
+        let way = half_open.way();
+        match half_open.arrive(segment, now) {
+            Step::Drop => self.counters.drop_unacceptable += 1,
+            Step::Repeat => {
+                let reply = half_open.syn_ack(now).reply(self.mtu_bytes);
+                self.say(reply, (segment.flow, segment.link), sink);
+            }
+            Step::Answer(reply) => {
+                self.counters.resets_for_strays += 1;
+                self.say(reply, way, sink);
+            }
+            Step::Challenge(reply) => {
+                self.counters.challenged += 1;
+                self.say(reply, way, sink);
+            }
+            Step::Reset => {
+                self.counters.reset_by_peer += 1;
+                self.forget(id);
+            }
+            Step::Done(made) => self.admit(Some(id), &made, segment, now, sink),
+        }
+    }
+
+    /// A handshake is complete: room is made for the connection, in the place of
+    /// its handshake if that has one, and it takes the `segment` that completed it.
+    fn admit<S: FrameSink>(
+        &mut self,
+        half_open: Option<ConnId>,
+        made: &Synchronized,
+        segment: &Segment<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) {
+        if !self.make_room(now, sink) {
+            self.counters.drop_table_full += 1;
+            return;
+        }
+        if !self.sources.has_room(made.flow.remote) {
+            self.counters.drop_source_full += 1;
+            return;
+        }
+        self.sources.enter(made.flow.remote);
+        self.open += 1;
+        self.counters.accepted += 1;
+        let app = &mut self.app;
+        let mut open = |id| {
+            let conn = app.open(id);
+            let waits = app.waits(&conn);
+            Entry::Open(Box::new(Connection::new(made, conn, waits, now)))
+        };
+        let id = match half_open {
+            Some(id) => {
+                self.half_open -= 1;
+                if let Some(entry) = self.table.get_mut(id) {
+                    *entry = open(id);
+                }
+                id
+            }
+            None => self.table.insert(made.flow, open),
+        };
+        self.settle(id, None, now);
+        self.arrive_open(id, segment, now, sink);
+    }
+
+    // --- ESTABLISHED and what follows while there is something to send -----------
+
+    fn arrive_open<S: FrameSink>(
+        &mut self,
+        id: ConnId,
+        segment: &Segment<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) {
+        let Some(Entry::Open(connection)) = self.table.get_mut(id) else {
+            return;
+        };
+        let stamps = connection
+            .has_timestamps()
+            .then(|| options::timestamps(segment.options))
+            .flatten();
+        match check::judge(segment, stamps, &connection.view()) {
+            Verdict::Take => {
+                connection.hear(segment, stamps, true);
+                // Between exchanges there is nothing else in an empty segment.
+                if connection.is_awake() || !segment.is_empty() {
+                    self.turn(id, Some(segment.packet), now, sink);
+                }
+            }
+            Verdict::TakeOld => {
+                connection.hear(segment, stamps, false);
+                if !segment.is_empty() {
+                    let renewed = renewed(segment, connection.current());
+                    self.turn(id, Some(&renewed), now, sink);
+                }
+            }
+            Verdict::Acknowledge => {
+                let way = (connection.flow, connection.link);
+                let reply = connection.reply(TcpControl::None, now);
+                self.counters.reacknowledged += 1;
+                self.say(reply, way, sink);
+            }
+            Verdict::Challenge if connection.challenges.allow(now) => {
+                let way = (connection.flow, connection.link);
+                let reply = connection.reply(TcpControl::None, now);
+                self.counters.challenged += 1;
+                self.say(reply, way, sink);
+            }
+            Verdict::Reset => {
+                self.counters.reset_by_peer += 1;
+                self.forget(id);
+            }
+            Verdict::Challenge | Verdict::Drop => self.counters.drop_unacceptable += 1,
+        }
+    }
+
+    // --- FIN-WAIT-1 to TIME-WAIT -------------------------------------------------
+
+    fn arrive_closing<S: FrameSink>(
+        &mut self,
+        id: ConnId,
+        segment: &Segment<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) {
+        let Some(Entry::Closing(closing)) = self.table.get_mut(id) else {
+            return;
+        };
+        if let Some(floor) = closing.gives_way_to(segment) {
+            // Not for a cookie, which could not keep to the floor.
+            if self.half_open < self.limits.max_half_open {
+                self.forget(id);
+                self.begin(segment, floor.max(1), now, sink);
+            } else {
+                self.counters.drop_half_open_full += 1;
+            }
+            return;
+        }
+        let answer = closing.arrive(segment, now);
+        let (way, ack) = ((closing.flow, closing.link), closing.ack(now));
+        let is_late = closing.state == State::TimeWait;
+        match answer {
+            Answer::Silence => {}
+            Answer::Ack => {
+                self.counters.reacknowledged += u64::from(is_late);
+                self.say(ack, way, sink);
+            }
+            Answer::Challenge => {
+                self.counters.challenged += 1;
+                self.say(ack, way, sink);
+            }
+            Answer::Reset => {
+                self.counters.reset_by_peer += 1;
+                return self.forget(id);
+            }
+            Answer::Over => return self.forget(id),
+        }
+        self.timer(id, now, sink);
+    }
+}
+
+/// The packet of `segment` with the acknowledgment and the window that a later
+/// one had: smoltcp would drop the text with the overtaken ACK. Nobody looks at
+/// its checksum any more.
+fn renewed(segment: &Segment<'_>, (ack, window): (u32, u16)) -> Vec<u8> {
+    let mut packet = segment.packet.to_vec();
+    let header = packet.len() - segment.payload_bytes as usize - segment.options.len() - 20;
+    packet[header + 8..header + 12].copy_from_slice(&ack.to_be_bytes());
+    packet[header + 14..header + 16].copy_from_slice(&window.to_be_bytes());
+    packet
+}
