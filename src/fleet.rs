@@ -3,6 +3,7 @@
 
 use crate::config::{DRAIN_LIMIT, FILE_JOBS};
 use crate::net::{Secret, Stack, StackConfig};
+use crate::relay::{self, Relay};
 use crate::service::HttpService;
 use crate::site::{Limits, PoolLoader, Root, Site};
 use crate::stats::Snapshot;
@@ -119,26 +120,34 @@ pub struct Fleet {
     root: Arc<Root>,
     body_bytes: usize,
     spin: Duration,
+    /// For the workers that are still to be started.
+    places: std::vec::IntoIter<(Waker, Relay)>,
     workers: Vec<(u32, Remote, JoinHandle<()>)>,
     ended: mpsc::UnboundedSender<(u32, Outcome)>,
     ends: mpsc::UnboundedReceiver<(u32, Outcome)>,
 }
 
 impl Fleet {
-    /// No workers yet; those to come have such stacks, serve `root`, each with
+    /// No workers yet; the `workers` to come have such stacks, serve `root`, each with
     /// `body_bytes` in memory before it reads in small pieces, and spin for `spin`
     /// before they sleep.
     ///
     /// # Errors
-    /// The operating system gives no randomness.
+    /// The operating system gives no randomness or descriptors.
     pub fn new(
+        workers: usize,
         stack: StackConfig,
         root: Arc<Root>,
         body_bytes: usize,
         spin: Duration,
     ) -> Result<Fleet, Error> {
         let (ended, ends) = mpsc::unbounded_channel();
+        let wakers: Result<Vec<Waker>, Errno> = (0..workers).map(|_| Waker::new()).collect();
+        let wakers = wakers.map_err(refused("make an eventfd"))?;
+        let relays = relay::ring(&wakers);
+        let places: Vec<_> = wakers.into_iter().zip(relays).collect();
         Ok(Fleet {
+            places: places.into_iter(),
             stack,
             secret: secret()?,
             origin: Instant::now(),
@@ -151,14 +160,16 @@ impl Fleet {
         })
     }
 
-    /// Starts the worker of `socket` on processor `core`. Needs a tokio runtime,
-    /// whose blocking threads will read its files.
+    /// Starts the worker of `socket` on processor `core`, if one is still to come.
+    /// Needs a tokio runtime, whose blocking threads will read its files.
     ///
     /// # Errors
-    /// The operating system gives no thread or descriptor.
+    /// The operating system gives no thread.
     pub fn start(&mut self, socket: Xsk, core: usize) -> Result<(), Error> {
         let queue = socket.queue();
-        let waker = Waker::new().map_err(refused("make an eventfd"))?;
+        let Some((waker, relay)) = self.places.next() else {
+            return Ok(());
+        };
         let mut obituary = Obituary {
             queue,
             outcome: None,
@@ -175,7 +186,7 @@ impl Fleet {
             let site = Site::new(loader, Limits::default());
             let service = HttpService::new(site, body_bytes, SystemTime::now());
             let stack = Stack::new(&stack, &secret, service);
-            let (worker, remote) = Worker::new(socket, stack, waker, origin, spin);
+            let (worker, remote) = Worker::new(socket, stack, waker, relay, origin, spin);
             let _ = built.send(remote);
             obituary.write(worker.run());
         };

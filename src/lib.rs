@@ -78,6 +78,7 @@ pub mod config;
 pub mod fleet;
 pub mod http;
 pub mod net;
+pub mod relay;
 pub mod report;
 pub mod server;
 pub mod service;

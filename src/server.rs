@@ -187,7 +187,13 @@ async fn serve(config: &Config) -> Result<(), Error> {
         mtu_bytes: device.mtu as usize,
         limits: config.limits.share(queues.len()),
     };
-    let mut fleet = Fleet::new(stack, root, config.body_bytes / queues.len(), config.spin)?;
+    let mut fleet = Fleet::new(
+        queues.len(),
+        stack,
+        root,
+        config.body_bytes / queues.len(),
+        config.spin,
+    )?;
     for (socket, core) in sockets.into_iter().zip(cores) {
         fleet.start(socket, core)?;
     }

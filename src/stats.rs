@@ -7,6 +7,8 @@ pub struct NetCounters {
     pub rx_frames: u64,
     pub rx_bytes: u64,
     pub tx_frames: u64,
+    /// Frames that came to another queue than their connection's.
+    pub relayed: u64,
     /// SYNs that a handshake is remembered for.
     pub syns: u64,
     /// SYNs answered with a cookie, for too many handshakes were remembered.
@@ -120,6 +122,7 @@ impl Snapshot {
         ("not unicast", |s| s.net.drop_not_unicast),
         ("bad IP checksum", |s| s.net.drop_ip_checksum),
         ("bad TCP checksum", |s| s.net.drop_tcp_checksum),
+        ("came to another queue", |s| s.net.relayed),
         ("stray segment", |s| s.net.drop_stray),
         ("unacceptable segment", |s| s.net.drop_unacceptable),
         ("connection table full", |s| s.net.drop_table_full),

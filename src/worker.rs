@@ -8,6 +8,7 @@
 
 use crate::config::RX_BATCH;
 use crate::net::{FrameSink, Instant, Stack};
+use crate::relay::Relay;
 use crate::service::HttpService;
 use crate::site::PoolLoader;
 use crate::stats::Snapshot;
@@ -126,6 +127,7 @@ pub struct Worker {
     stack: Stack<HttpService<PoolLoader>>,
     control: Receiver<Control>,
     waker: Waker,
+    relay: Relay,
     snapshot: Arc<Mutex<Snapshot>>,
     origin: std::time::Instant,
     spin: Duration,
@@ -140,11 +142,12 @@ pub struct Worker {
 
 impl Worker {
     /// A worker and its other end. `waker` is the one that the stack's loader
-    /// wakes, `origin` the time from which its clock counts.
+    /// wakes, `relay` its way to the other workers, `origin` the time from which its clock counts.
     pub fn new(
         xsk: Xsk,
         stack: Stack<HttpService<PoolLoader>>,
         waker: Waker,
+        relay: Relay,
         origin: std::time::Instant,
         spin: Duration,
     ) -> (Worker, Remote) {
@@ -160,6 +163,7 @@ impl Worker {
             stack,
             control,
             waker,
+            relay,
             snapshot,
             origin,
             spin,
@@ -211,6 +215,7 @@ impl Worker {
         if rung {
             self.listen(now);
             self.deliver(now);
+            self.receive_passed(now);
         }
         self.stack.poll(now, &mut self.xsk.tx);
         let sent = self.send()?;
@@ -229,11 +234,32 @@ impl Worker {
         let mut received = 0;
         while received < RX_BATCH && Tx::ready(tx) {
             let Some(frame) = rx.next() else { break };
-            self.stack.frame(rx.bytes(&frame), now, tx);
+            let bytes = rx.bytes(&frame);
+            let is_alone = self.relay.is_alone();
+            if !self.stack.offer(bytes, !is_alone, now, tx) && !self.relay.pass(bytes) {
+                self.stack.frame(bytes, now, tx);
+            }
             rx.recycle(frame);
             received += 1;
         }
         received
+    }
+
+    /// Takes the frames that other workers have no connection for.
+    fn receive_passed(&mut self, now: Instant) {
+        let tx = &mut self.xsk.tx;
+        while Tx::ready(tx) {
+            let Some(passed) = self.relay.take() else {
+                return;
+            };
+            if self.stack.offer(&passed.frame, true, now, tx) {
+                self.stack.counters.relayed += 1;
+            } else if let Err(passed) = self.relay.pass_on(passed) {
+                self.stack.frame(&passed.frame, now, tx);
+            }
+        }
+        // The rest when there is room.
+        self.waker.wake();
     }
 
     /// Hands loaded files to the connections that wait for them.

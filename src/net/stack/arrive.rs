@@ -34,6 +34,13 @@ impl<A: Application> Stack<A> {
         }
     }
 
+    /// Whether it belongs to no connection here, and begins none.
+    pub(super) fn is_stray(&self, segment: &Segment<'_>, now: Instant) -> bool {
+        !segment.flags.syn
+            && self.table.find(segment.flow).is_none()
+            && self.redeem(segment, now).is_none()
+    }
+
     // --- no connection -----------------------------------------------------------
 
     fn arrive_first<S: FrameSink>(&mut self, segment: &Segment<'_>, now: Instant, sink: &mut S) {

@@ -168,13 +168,31 @@ impl<A: Application> Stack<A> {
     /// Takes one received Ethernet frame. The caller makes sure that the sink
     /// is ready: a segment whose answer has no room is lost, and counted.
     pub fn frame<S: FrameSink>(&mut self, frame: &[u8], now: Instant, sink: &mut S) {
+        self.offer(frame, false, now, sink);
+    }
+
+    /// The same, but with `siblings` a segment that one of them may know the
+    /// connection of, for here there is none, is left to the caller: then the
+    /// answer is false.
+    pub fn offer<S: FrameSink>(
+        &mut self,
+        frame: &[u8],
+        siblings: bool,
+        now: Instant,
+        sink: &mut S,
+    ) -> bool {
+        let parsed = demux::parse(frame, &self.policy);
+        if siblings && parsed.is_ok_and(|segment| self.is_stray(&segment, now)) {
+            return false;
+        }
         self.counters.rx_frames += 1;
         self.counters.rx_bytes += frame.len() as u64;
-        match demux::parse(frame, &self.policy) {
+        match parsed {
             Ok(_) if !sink.ready() => self.counters.drop_no_room += 1,
             Ok(segment) => self.arrive(&segment, now, sink),
             Err(reason) => self.count_drop(reason),
         }
+        true
     }
 
     /// Something that `id`'s application waited for has come: `with` hands it
