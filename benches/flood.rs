@@ -14,9 +14,8 @@
 //! ```
 //!
 //! `refused` counts what the kernel did not take for want of room. It refuses to
-//! run anywhere but in a network namespace of its own, sends to private
-//! addresses only, and past every gateway (`MSG_DONTROUTE`), so that no frame
-//! leaves the link.
+//! run where there is a default route, as the lab's namespace has none, and sends
+//! to private addresses on the link only (`MSG_DONTROUTE`).
 
 use clap::Parser;
 use etherparse::{IpNumber, Ipv4Header, TcpHeader, TcpOptionElement};
@@ -104,10 +103,9 @@ fn run(cli: &Cli) -> io::Result<()> {
     if !cli.server.ip().is_private() {
         return Err(io::Error::other("the server's address isn't private"));
     }
-    let own = std::fs::read_link("/proc/self/ns/net")?;
-    if own == std::fs::read_link("/proc/1/ns/net")? {
+    if leads_elsewhere(&std::fs::read_to_string("/proc/self/net/route")?) {
         return Err(io::Error::other(
-            "this is the machine's own network: run it in the lab's namespace",
+            "there is a default route here: run it in the lab's namespace",
         ));
     }
     let socket = socket_with(
@@ -140,6 +138,12 @@ fn run(cli: &Cli) -> io::Result<()> {
         packets as f64 / seconds
     );
     Ok(())
+}
+
+/// Whether there is a default route in a table as proc_net(5) has it.
+fn leads_elsewhere(routes: &str) -> bool {
+    let mut destinations = routes.lines().map(|line| line.split_whitespace().nth(1));
+    destinations.any(|destination| destination == Some("00000000"))
 }
 
 /// Sends all, or as many as there is room for; how many.
@@ -251,6 +255,15 @@ mod tests {
             assert_eq!(tcp.calc_checksum_ipv4(&ip, payload), Ok(tcp.checksum));
             assert!(payload.is_empty());
         }
+    }
+
+    #[test]
+    fn a_default_route_is_seen() {
+        let link = "Iface\tDestination\tGateway\nveth0\t00010B0A\t00000000\n";
+        assert!(!leads_elsewhere(link));
+        assert!(leads_elsewhere(&format!(
+            "{link}veth0\t00000000\t01010B0A\n"
+        )));
     }
 
     #[test]

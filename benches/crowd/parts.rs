@@ -7,13 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-/// What reaches the first process.
-enum News {
-    /// A line of a part, or of our own stdin.
-    Line(String),
-    /// A part has closed its stdout.
-    End,
-}
+/// A part's number, and a line that it said, or nothing when it has ended.
+type News = (usize, Option<String>);
 
 /// Runs all parts to their end; whether all went well.
 pub fn run(cli: &Cli) -> io::Result<bool> {
@@ -53,9 +48,9 @@ fn start(part: usize, tell: Sender<News>) -> io::Result<Child> {
     };
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let _ = tell.send(News::Line(line));
+            let _ = tell.send((part, Some(line)));
         }
-        let _ = tell.send(News::End);
+        let _ = tell.send((part, None));
     });
     Ok(child)
 }
@@ -63,8 +58,13 @@ fn start(part: usize, tell: Sender<News>) -> io::Result<Child> {
 /// The sum of the lines beginning with `word` that each part prints once.
 fn gather(news: &Receiver<News>, word: &str, parts: usize) -> io::Result<Tally> {
     let mut sum = Tally::new();
-    for _ in 0..parts {
-        let Ok(News::Line(line)) = news.recv() else {
+    let mut heard = vec![false; parts];
+    while heard.contains(&false) {
+        let (part, line) = news.recv().map_err(io::Error::other)?;
+        let Some(line) = line else {
+            if heard[part] {
+                continue;
+            }
             return Err(io::Error::other(format!("a part ended before {word}")));
         };
         let mut words = line.split(' ');
@@ -72,6 +72,7 @@ fn gather(news: &Receiver<News>, word: &str, parts: usize) -> io::Result<Tally> 
             (Some(first), Some(tally)) if first == word => sum.merge(&tally),
             _ => return Err(io::Error::other(format!("a part said: {line}"))),
         }
+        heard[part] = true;
     }
     Ok(sum)
 }
