@@ -7,7 +7,7 @@
 //!
 //! Every SYN has a random source address of the range, a random port and a
 //! random sequence number, the options that Linux sends, and right checksums.
-//! It ends by itself and says on stdout:
+//! It ends by itself, or before at a line on stdin, and says on stdout:
 //!
 //! ```text
 //! done packets=2412544 seconds=5.000 packets_per_s=482499 refused=0
@@ -28,6 +28,7 @@ use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// SYNs handed to the kernel at a time.
@@ -119,7 +120,8 @@ fn run(cli: &Cli) -> io::Result<()> {
     let start = Instant::now();
     let end = start + Duration::from_secs(cli.seconds);
     let (mut packets, mut refused) = (0, 0);
-    while Instant::now() < end {
+    let order = order();
+    while Instant::now() < end && order.try_recv().is_err() {
         for syn in &mut syns {
             let source = cli.sources.network | random.u32(..) & cli.sources.free;
             syn.vary(source, random.u16(PORTS), random.u32(..));
@@ -138,6 +140,21 @@ fn run(cli: &Cli) -> io::Result<()> {
         packets as f64 / seconds
     );
     Ok(())
+}
+
+/// Something is received when a line comes on stdin; its end is no line.
+fn order() -> mpsc::Receiver<()> {
+    let (tell, order) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        if io::stdin()
+            .read_line(&mut line)
+            .is_ok_and(|bytes| bytes > 0)
+        {
+            let _ = tell.send(());
+        }
+    });
+    order
 }
 
 /// Whether there is a default route in a table as proc_net(5) has it.

@@ -49,17 +49,18 @@ run_flood() {
     start_server
     step "without the flood"
     wave before
-    step "with it, $RUN_S s"
+    step "with it, at least $RUN_S s"
     start_sampling rss.flood
     started=$(wall_us) idle=$(idle_us "$SERVER_CORE")
-    background flood "$FLOOD" --server "$ADDRESS:80" --sources 10.128.0.0/9 --seconds "$RUN_S" \
+    background flood "$FLOOD" --server "$ADDRESS:80" --sources 10.128.0.0/9 --seconds $((RUN_S + 4 * CURL_S)) \
         ${FLOOD_RATE:+--rate "$FLOOD_RATE"}
     deadline=$((SECONDS + RUN_S))
     sleep 1
-    # The last wave must not outlast the flood by much: half of a transfer's time.
+    # The flood goes on until the last wave is over.
     while (( SECONDS < deadline )) && kill -0 "${PIDS[flood]}" 2>/dev/null; do
         wave "flood-$((number++))"
     done
+    echo end >"$SCRATCH/flood.order"
     finish flood || die "the flood failed"
     BUSY_SHARE=$(awk -v wall=$(( $(wall_us) - started )) -v idle=$(( $(idle_us "$SERVER_CORE") - idle )) \
         'BEGIN { printf "%.0f", 100 * (wall - idle) / wall }')
@@ -69,7 +70,7 @@ run_flood() {
     sleep 1
     wave after
     sleep $((STATS_EVERY_S + 1))
-    read -r OPEN ACCEPTED CLOSED <<<"$(connection_counts)"
+    read_connections
     TROUBLES=$(last_troubles)
     stop_server
 }

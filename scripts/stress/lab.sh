@@ -18,6 +18,7 @@ SERVER_PID=
 declare -A PIDS=()                        # crowds, floods and samplers, by name
 LAB_IS_OURS=
 ADDRESS=
+OPEN='' ACCEPTED='' CLOSED=''              # connections, of the server's last report
 
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
@@ -121,10 +122,13 @@ stop_sampling() {
     finish sampler || true
 }
 
-# connection_counts: "OPEN ACCEPTED CLOSED" of the server's last report.
-connection_counts() {
-    sed -n 's/.* \([0-9]*\) connections\{0,1\} (\([0-9]*\) accepted, \([0-9]*\) closed.*/\1 \2 \3/p' \
-        "$SCRATCH/xdphttpd.log" | tail -1
+# Sets OPEN, ACCEPTED and CLOSED from the server's last report.
+read_connections() {
+    local counts
+    counts=$(sed -n 's/.* \([0-9]*\) connections\{0,1\} (\([0-9]*\) accepted, \([0-9]*\) closed.*/\1 \2 \3/p' \
+        "$SCRATCH/xdphttpd.log" | tail -1)
+    [[ -n $counts ]] || die "the server reported no connections"
+    read -r OPEN ACCEPTED CLOSED <<<"$counts"
 }
 
 # The last report's line of drops and troubles, if it had one.
