@@ -1,7 +1,7 @@
 //! What a segment costs with few and with many connections in the table.
 //!
 //! ```text
-//! cargo bench --bench segment -- [--many 100000] [--few 100] [--rounds 9] [--requests 50000]
+//! cargo bench --bench segment -- [--many 100000] [--few 100] [--rounds 9] [--requests 100000]
 //! ```
 //!
 //! No kernel and no device: frames go into a [`Stack`] with the HTTP server on
@@ -67,7 +67,7 @@ struct Cli {
     rounds: usize,
 
     /// Requests of one round
-    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
     requests: usize,
 
     /// Orders follow from this

@@ -114,3 +114,28 @@ fn strip<'a>(want: &'a [u8], got: &[u8]) -> io::Result<&'a [u8]> {
 fn wrong(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+
+    #[tokio::test]
+    async fn only_the_file_itself_is_an_answer() {
+        for (name, answer, good) in [
+            ("whole", format!("{HEAD}body"), true),
+            ("short", format!("{HEAD}bod"), false),
+            ("other", format!("{HEAD}bodY"), false),
+            ("more", format!("{HEAD}body!"), false),
+            ("half a head", HEAD[..30].to_owned(), false),
+            ("another length", HEAD.replace('4', "5") + "body!", false),
+            ("another status", HEAD.replace("200", "404") + "body", false),
+            ("no HTTP", "what?\r\n\r\n".to_owned(), false),
+        ] {
+            let mut stream = answer.as_bytes();
+            let got = check(&mut stream, b"body", &mut [0; HEAD_BYTES]).await;
+            assert_eq!(got.is_ok(), good, "{name}: {got:?}");
+        }
+    }
+}

@@ -103,3 +103,27 @@ impl Cli {
         first(part)..first(part + 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_are_all_connections_once() {
+        for (connections, per_process) in [(1, 1), (10, 3), (100_000, 15_000), (64, 16), (0, 5)] {
+            let text = format!(
+                "crowd idle --server 10.0.0.1:80 --root . --paths /a \
+                 --connections {connections} --per-process {per_process}"
+            );
+            let cli = Cli::try_parse_from(text.split_whitespace()).expect("a command line");
+            let mut next = 0;
+            for part in 0..cli.parts() {
+                let share = cli.share(part);
+                assert_eq!(share.start, next, "{text}");
+                assert!(share.len() <= per_process, "{text}");
+                next = share.end;
+            }
+            assert_eq!(next, connections, "{text}");
+        }
+    }
+}

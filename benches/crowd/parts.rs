@@ -21,10 +21,10 @@ pub fn run(cli: &Cli) -> io::Result<bool> {
     let opened = gather(&news, "opened", parts.len())?;
     opened.say("opened");
     wait_for_order(Duration::from_secs(cli.hold));
-    for part in &mut parts {
-        if let Some(orders) = &mut part.stdin {
-            orders.write_all(b"go\n")?;
-        }
+    // Kept to the end: a part whose stdin is closed takes itself for an orphan.
+    let mut orders: Vec<_> = parts.iter_mut().filter_map(|p| p.stdin.take()).collect();
+    for order in &mut orders {
+        order.write_all(b"go\n")?;
     }
     let done = gather(&news, "done", parts.len())?;
     done.say("done");

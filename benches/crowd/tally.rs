@@ -66,3 +66,26 @@ impl Tally {
         words.map(figure).collect::<Option<_>>().map(Tally)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_read_and_summed() {
+        let tally = |answered, failed, took| {
+            Tally::new()
+                .with("answered", answered)
+                .with("failed", failed)
+                .with("took_s", took)
+        };
+        let mut sum = Tally::new();
+        sum.merge(&tally(5.0, 0.0, 1.5));
+        assert!(sum.is_good());
+        let said = "answered=7 failed=1 took_s=1.250";
+        sum.merge(&Tally::read(said.split(' ')).expect("figures"));
+        assert_eq!(sum, tally(12.0, 1.0, 1.5));
+        assert!(!sum.is_good());
+        assert_eq!(Tally::read("answered=x".split(' ')), None);
+    }
+}
