@@ -119,19 +119,6 @@ check_body() {
     [[ $sum == "$(sha256sum <"$SCRATCH/www/small.bin")" ]] || die "$1 sent a body that isn't the file"
 }
 
-# Microseconds in which the server core had nothing to do, or was the
-# hypervisor's, so far: idle, iowait and steal of proc_stat(5).
-#
-# Busy time is the wall clock less these. The busy columns themselves (user,
-# system, softirq) are sampled by the timer tick on many kernels and miss up to
-# half of a load that comes in bursts; idle time is measured exactly.
-idle_us() {
-    awk -v cpu="cpu$SERVER_CORE" -v hz="$(getconf CLK_TCK)" \
-        '$1 == cpu { printf "%.0f", ($5 + $6 + $9) * 1e6 / hz }' /proc/stat
-}
-
-wall_us() { echo "${EPOCHREALTIME/[.,]/}"; }
-
 load() { inside timeout $((${1} + 20)) taskset -c $CLIENT_CORE wrk -t1 -c$CONNECTIONS -d "${1}s" "$URL"; }
 
 # measure SERVER: appends "SERVER requests/s µs/request" to the results.
@@ -140,9 +127,9 @@ measure() {
     "start_$server"
     check_body "$server"
     load 1 >/dev/null
-    started=$(wall_us) idle=$(idle_us)
+    started=$(wall_us) idle=$(idle_us $SERVER_CORE)
     load "$RUN_S" >"$SCRATCH/wrk.out"
-    busy_us=$(( $(wall_us) - started - ($(idle_us) - idle) ))
+    busy_us=$(( $(wall_us) - started - ($(idle_us $SERVER_CORE) - idle) ))
     stop_server
     if grep -qE 'Socket errors|Non-2xx' "$SCRATCH/wrk.out"; then
         cat "$SCRATCH/wrk.out" >&2
@@ -208,8 +195,6 @@ row("**median**", *(f"**{form.format(median(values))}**" for values, form in col
 row("min–max", *(f"{form.format(min(values))}–{form.format(max(values))}" for values, form in columns))
 PYTHON
 }
-
-cpu_model() { sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -1; }
 
 # --- all of it ---------------------------------------------------------------
 

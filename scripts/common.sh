@@ -102,3 +102,20 @@ stop() {
 
 # testenv_var ENVIRONMENT NAME: one value of the lab's state.
 testenv_var() { "$TESTENV" vars --name="$1" | sed -n "s/^$2=//p"; }
+
+# --- measuring ---------------------------------------------------------------
+
+# idle_us CORE: microseconds in which CORE had nothing to do, or was the
+# hypervisor's, so far: idle, iowait and steal of proc_stat(5).
+#
+# Busy time is the wall clock less these. The busy columns themselves (user,
+# system, softirq) are sampled by the timer tick on many kernels and miss up to
+# half of a load that comes in bursts; idle time is measured exactly.
+idle_us() {
+    awk -v cpu="cpu$1" -v hz="$(getconf CLK_TCK)" \
+        '$1 == cpu { printf "%.0f", ($5 + $6 + $9) * 1e6 / hz }' /proc/stat
+}
+
+wall_us() { echo "${EPOCHREALTIME/[.,]/}"; }
+
+cpu_model() { sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -1; }

@@ -1,0 +1,344 @@
+//! What a segment costs with few and with many connections in the table.
+//!
+//! ```text
+//! cargo bench --bench segment -- [--many 100000] [--few 100] [--rounds 9] [--requests 100000]
+//! ```
+//!
+//! No kernel and no device: frames go into a [`Stack`] with the HTTP server on
+//! it and what it sends is only counted. Two stacks are filled with connections,
+//! a few and many; then a prebuilt keep-alive GET and the prebuilt ACK of its
+//! answer are given to one connection after the other, two segments a request:
+//!
+//! - `spread`: all connections in random order, so that most of what a segment
+//!   touches has left the processor's caches when there are many;
+//! - `hot`: 64 connections in random order, as when a crowd idles around them.
+//!
+//! Rounds of the two stacks alternate, and which goes first alternates too. The
+//! table has nanoseconds a segment, medians and ranges, and the ratio of medians.
+
+use clap::Parser;
+use etherparse::{PacketBuilder, TcpHeader, TcpHeaderSlice, TcpOptionElement};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+use xdphttpd::net::{Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::service::HttpService;
+use xdphttpd::site::{InlineLoader, Limits, Root, Site};
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 1);
+const PORT: u16 = 80;
+const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const MTU_BYTES: usize = 1500;
+/// Clients are 10.12.0.0 and up, each with so many connections.
+const FIRST_CLIENT: u32 = 0x0a0c_0000;
+const PER_CLIENT: usize = 1_000;
+const FIRST_PORT: u16 = 10_000;
+/// Every client's initial sequence number, and the window it offers.
+const ISS: u32 = 5_000;
+const WINDOW: u16 = 64_240;
+/// Ethernet and IPv4 without options.
+const TCP_AT: usize = 14 + 20;
+const BODY: &[u8] = &[b'x'; 1024];
+const REQUEST: &[u8] = b"GET /small.bin HTTP/1.1\r\nHost: 10.11.1.1\r\n\r\n";
+/// Connections that stay in the caches.
+const HOT: usize = 64;
+/// A request's segments: the GET and the ACK of its answer.
+const SEGMENTS: usize = 2;
+/// Requests between two looks at the timers, as in a worker's batch.
+const BATCH: usize = 32;
+/// Virtual time from request to request: short, so that nobody becomes impatient
+/// and no file is looked at again within a run.
+const BETWEEN_REQUESTS: Duration = Duration::from_micros(1);
+
+/// Times segments with few and many connections open.
+#[derive(Parser)]
+struct Cli {
+    /// Connections in the first stack
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    few: usize,
+
+    /// Connections in the second stack
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    many: usize,
+
+    /// Rounds of each measurement; medians are reported
+    #[arg(long, value_name = "N", default_value_t = 9)]
+    rounds: usize,
+
+    /// Requests of one round
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    requests: usize,
+
+    /// Orders follow from this
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// What cargo gives every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let cli = Cli::parse();
+    let root = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(root.path().join("small.bin"), BODY).expect("writing the file");
+    let mut few = Table::open(root.path(), cli.few);
+    let mut many = Table::open(root.path(), cli.many);
+    let mut random = fastrand::Rng::with_seed(cli.seed);
+
+    println!(
+        "# What a segment costs, {} rounds of {} requests",
+        cli.rounds, cli.requests
+    );
+    println!();
+    println!(
+        "| connections touched | {} open, ns | {} open, ns | ratio |",
+        cli.few, cli.many
+    );
+    println!("| --- | ---: | ---: | ---: |");
+    for (name, touched) in [("all (spread)", usize::MAX), ("64 (hot)", HOT)] {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for round in 0..cli.rounds {
+            let mut runs = [(&mut few, &mut first), (&mut many, &mut second)];
+            if round % 2 == 1 {
+                runs.reverse();
+            }
+            for (table, figures) in runs {
+                let order = table.order(touched, cli.requests, &mut random);
+                figures.push(table.time(&order));
+            }
+        }
+        let ratio = median(&mut second) / median(&mut first);
+        println!(
+            "| {name} | {} | {} | {ratio:.2} |",
+            cell(&first),
+            cell(&second)
+        );
+    }
+}
+
+/// The median; sorts.
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    if figures.len() % 2 == 1 {
+        figures[middle]
+    } else {
+        (figures[middle - 1] + figures[middle]) / 2.0
+    }
+}
+
+/// Median and range of sorted figures.
+fn cell(figures: &[f64]) -> String {
+    let (low, high) = (figures[0], figures[figures.len() - 1]);
+    let middle = median(&mut figures.to_vec());
+    format!("{middle:.0} ({low:.0}–{high:.0})")
+}
+
+/// A stack with its connections open, seen from their clients.
+struct Table {
+    stack: Stack<HttpService<InlineLoader>>,
+    clients: Vec<Client>,
+    sink: Counted,
+    now: Instant,
+}
+
+impl Table {
+    /// Opens so many connections and has each answer once.
+    fn open(root: &Path, connections: usize) -> Table {
+        let mut table = Table {
+            stack: stack(root, connections),
+            clients: Vec::new(),
+            sink: Counted::new(),
+            now: Instant::from_millis(1),
+        };
+        for number in 0..connections {
+            let client = table.connect(number);
+            table.clients.push(client);
+        }
+        assert_eq!(table.stack.connections(), connections, "all are open");
+        table
+    }
+
+    fn connect(&mut self, number: usize) -> Client {
+        let address = Ipv4Addr::from(FIRST_CLIENT + (number / PER_CLIENT) as u32);
+        let port = FIRST_PORT + (number % PER_CLIENT) as u16;
+        let mut client = Client {
+            address,
+            port,
+            seq: ISS,
+            ack: None,
+            answer_bytes: 0,
+        };
+        let syn = client.frame(&[]);
+        self.give(&syn);
+        client.seq = client.seq.wrapping_add(1);
+        client.ack = Some(self.sink.sequence_number().wrapping_add(1));
+        let ack = client.frame(&[]);
+        self.give(&ack);
+        let sent = self.sink.payload_bytes;
+        self.give(&client.frame(REQUEST));
+        client.answer_bytes = (self.sink.payload_bytes - sent) as u32;
+        assert!(client.answer_bytes as usize > BODY.len(), "a whole answer");
+        client.move_on();
+        self.give(&client.frame(&[]));
+        self.now += BETWEEN_REQUESTS;
+        client
+    }
+
+    /// Gives the stack one frame and, as the worker does, whatever files the
+    /// site has loaded for it.
+    fn give(&mut self, frame: &[u8]) {
+        self.stack.frame(frame, self.now, &mut self.sink);
+        while let Some((id, event)) = self.stack.app.completed() {
+            let now = self.now;
+            self.stack.wake(id, now, &mut self.sink, |app, conn| {
+                app.deliver(id, conn, event, now)
+            });
+        }
+    }
+
+    /// Which connections are asked: each of `touched` once in random order, then
+    /// each once more in another order, until there are enough.
+    fn order(&self, touched: usize, requests: usize, random: &mut fastrand::Rng) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..self.clients.len()).collect();
+        random.shuffle(&mut all);
+        all.truncate(touched.max(1));
+        let mut order = Vec::with_capacity(requests);
+        while order.len() < requests {
+            random.shuffle(&mut all);
+            order.extend(all.iter().take(requests - order.len()));
+        }
+        order
+    }
+
+    /// Nanoseconds a segment, over one request on each connection of `order`.
+    fn time(&mut self, order: &[usize]) -> f64 {
+        let frames: Vec<_> = order.iter().map(|&i| self.clients[i].exchange()).collect();
+        let answers = order
+            .iter()
+            .map(|&i| u64::from(self.clients[i].answer_bytes));
+        let want = self.sink.payload_bytes + answers.sum::<u64>();
+        let start = std::time::Instant::now();
+        for batch in frames.chunks(BATCH) {
+            for [request, ack] in batch {
+                self.give(request);
+                self.give(ack);
+                self.now += BETWEEN_REQUESTS;
+            }
+            self.stack.poll(self.now, &mut self.sink);
+        }
+        let elapsed = start.elapsed();
+        assert_eq!(self.sink.payload_bytes, want, "every request was answered");
+        assert_eq!(self.stack.connections(), self.clients.len(), "all are open");
+        elapsed.as_nanos() as f64 / (order.len() * SEGMENTS) as f64
+    }
+}
+
+/// A stack that serves `root` and has room for so many connections.
+fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoader>> {
+    let root = Root::open(root).expect("the directory exists");
+    let site = Site::new(InlineLoader::new(root), Limits::default());
+    let config = StackConfig {
+        policy: Policy {
+            port: PORT,
+            addresses: Some(vec![SERVER]),
+            rx_checksum: RxChecksum::Strict,
+        },
+        mtu_bytes: MTU_BYTES,
+        max_connections,
+    };
+    let wall = UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    Stack::new(&config, &[42; 32], HttpService::new(site, wall))
+}
+
+/// The peer of one connection: what it says next.
+struct Client {
+    address: Ipv4Addr,
+    port: u16,
+    /// SND.NXT.
+    seq: u32,
+    /// RCV.NXT, once the server's number is known.
+    ack: Option<u32>,
+    /// Bytes of one answer, head and body.
+    answer_bytes: u32,
+}
+
+impl Client {
+    /// The frames of one request: the GET, and the ACK of its answer.
+    fn exchange(&mut self) -> [Vec<u8>; SEGMENTS] {
+        let request = self.frame(REQUEST);
+        self.move_on();
+        [request, self.frame(&[])]
+    }
+
+    /// One request was sent and answered.
+    fn move_on(&mut self) {
+        self.seq = self.seq.wrapping_add(REQUEST.len() as u32);
+        self.ack = self.ack.map(|ack| ack.wrapping_add(self.answer_bytes));
+    }
+
+    /// The next segment as a frame: a SYN as long as there is nothing to acknowledge.
+    fn frame(&self, payload: &[u8]) -> Vec<u8> {
+        let mut tcp = TcpHeader::new(self.port, PORT, self.seq, WINDOW);
+        tcp.acknowledgment_number = self.ack.unwrap_or(0);
+        (tcp.syn, tcp.ack) = (self.ack.is_none(), self.ack.is_some());
+        tcp.psh = !payload.is_empty();
+        if tcp.syn {
+            let options = [
+                TcpOptionElement::MaximumSegmentSize(1_460),
+                TcpOptionElement::SelectiveAcknowledgementPermitted,
+                TcpOptionElement::Noop,
+                TcpOptionElement::WindowScale(7),
+            ];
+            tcp.set_options(&options).expect("options that fit");
+        }
+        let builder = PacketBuilder::ethernet2(CLIENT_MAC, SERVER_MAC)
+            .ipv4(self.address.octets(), SERVER.octets(), 64)
+            .tcp_header(tcp);
+        let mut frame = Vec::with_capacity(builder.size(payload.len()));
+        builder
+            .write(&mut frame, payload)
+            .expect("writing to a Vec");
+        frame
+    }
+}
+
+/// A link whose frames go nowhere; the last is kept.
+struct Counted {
+    frame: [u8; MTU_BYTES + 14],
+    /// TCP payload sent so far.
+    payload_bytes: u64,
+}
+
+impl Counted {
+    fn new() -> Counted {
+        Counted {
+            frame: [0; MTU_BYTES + 14],
+            payload_bytes: 0,
+        }
+    }
+
+    /// SEG.SEQ of the last frame.
+    fn sequence_number(&self) -> u32 {
+        let tcp = TcpHeaderSlice::from_slice(&self.frame[TCP_AT..]);
+        tcp.expect("the stack sends TCP").sequence_number()
+    }
+}
+
+impl FrameSink for Counted {
+    fn ready(&mut self) -> bool {
+        true
+    }
+
+    fn reserve(&mut self, len_bytes: usize) -> Option<&mut [u8]> {
+        self.frame.get_mut(..len_bytes)
+    }
+
+    fn submit(&mut self, len_bytes: usize) {
+        // The data offset of RFC 9293 counts words of four bytes.
+        let tcp_header_bytes = usize::from(self.frame[TCP_AT + 12] >> 4) * 4;
+        self.payload_bytes += (len_bytes - TCP_AT - tcp_header_bytes) as u64;
+    }
+}
