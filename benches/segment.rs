@@ -21,9 +21,9 @@ use etherparse::{PacketBuilder, TcpHeader, TcpHeaderSlice, TcpOptionElement};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
-use xdphttpd::net::{Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::net::{Duration, FrameSink, Instant, Limits, Policy, RxChecksum, Stack, StackConfig};
 use xdphttpd::service::HttpService;
-use xdphttpd::site::{InlineLoader, Limits, Root, Site};
+use xdphttpd::site::{self, InlineLoader, Root, Site};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 1);
 const PORT: u16 = 80;
@@ -239,7 +239,7 @@ impl Table {
 /// A stack that serves `root` and has room for so many connections.
 fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoader>> {
     let root = Root::open(root).expect("the directory exists");
-    let site = Site::new(InlineLoader::new(root), Limits::default());
+    let site = Site::new(InlineLoader::new(root), site::Limits::default());
     let config = StackConfig {
         policy: Policy {
             port: PORT,
@@ -247,10 +247,14 @@ fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoader>
             rx_checksum: RxChecksum::Strict,
         },
         mtu_bytes: MTU_BYTES,
-        max_connections,
+        limits: Limits {
+            max_connections,
+            max_half_open: max_connections,
+            ..Limits::default()
+        },
     };
     let wall = UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
-    Stack::new(&config, &[42; 32], HttpService::new(site, wall))
+    Stack::new(&config, &[42; 32], HttpService::new(site, 64 << 20, wall))
 }
 
 /// The peer of one connection: what it says next.
