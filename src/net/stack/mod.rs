@@ -48,6 +48,9 @@ use std::collections::VecDeque;
 
 /// How long a connection keeps a socket that it has no use for.
 const SLEEP_AFTER: Duration = Duration::from_secs(1);
+/// Connections that keep one all the same at most: few enough that the sockets
+/// which wander from connection to connection stay in the processor's cache.
+const MAX_QUIET: usize = 256;
 
 /// What a stack is made with.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! A turn of an open connection: its socket takes what came, its application
 //! moves, what can be sent is sent, and what it waits for is noted.
 
-use super::{Entry, SLEEP_AFTER, Stack, micros};
+use super::{Entry, MAX_QUIET, SLEEP_AFTER, Stack, micros};
 use crate::net::app::{Application, Outcome};
 use crate::net::connection::{Connection, Next};
 use crate::net::device::{Device, serve_address};
@@ -170,6 +170,9 @@ impl<A: Application> Stack<A> {
         } else {
             self.idle.leave(index);
         }
+        if is_quiet {
+            self.bound_quiet();
+        }
     }
 
     /// Takes the sockets of connections that had no use for them of late.
@@ -177,8 +180,18 @@ impl<A: Application> Stack<A> {
         while let Some(id) = self.quiet.first().and_then(|index| self.table.at(index)) {
             match self.table.get_mut(id) {
                 Some(Entry::Open(connection)) if now < connection.turned_at + SLEEP_AFTER => break,
-                _ => self.sleep(id),
+                Some(Entry::Open(connection)) => self.app.rest(&mut connection.app),
+                _ => {}
             }
+            self.sleep(id);
+        }
+    }
+
+    fn bound_quiet(&mut self) {
+        if self.quiet.len() > MAX_QUIET
+            && let Some(id) = self.quiet.first().and_then(|index| self.table.at(index))
+        {
+            self.sleep(id);
         }
     }
 
@@ -194,7 +207,6 @@ impl<A: Application> Stack<A> {
     fn sleep(&mut self, id: ConnId) {
         self.quiet.leave(id.index());
         if let Some(Entry::Open(connection)) = self.table.get_mut(id) {
-            self.app.rest(&mut connection.app);
             let tcb = connection.sleep();
             let at = connection.patience_ends(&self.limits);
             self.timers.set(id.index(), micros(at));
