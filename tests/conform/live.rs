@@ -7,6 +7,7 @@ use super::script::{ONE, big};
 use crate::common::segment::Ends;
 use crate::lab::{self, INNER, Lab, Running};
 use smoltcp::phy::{self, Device, Medium, RawSocket, RxToken, TxToken};
+use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::process::Command;
@@ -32,7 +33,7 @@ pub fn prepare(lab: &Lab) {
 /// nginx on the outer address, for comparison: Linux's TCP. It must see whole
 /// segments with checksums of their own, and know the client's MAC.
 pub fn nginx(lab: &Lab) -> Running {
-    for client in 0..super::super::CLIENTS as u8 {
+    for client in 0..crate::CLIENTS as u8 {
         let address = ends(lab, client).client;
         lab::ip(&format!(
             "neigh replace {address} lladdr 02:00:00:00:00:{client:02x} nud permanent dev {}",
@@ -86,6 +87,7 @@ pub fn ends(lab: &Lab, client: u8) -> Ends {
 pub struct Live {
     ends: Ends,
     socket: RawSocket,
+    inbox: VecDeque<Vec<u8>>,
     begin: Instant,
 }
 
@@ -95,6 +97,7 @@ impl Live {
         Live {
             ends,
             socket: RawSocket::new(INNER, Medium::Ip).expect("a packet socket"),
+            inbox: VecDeque::new(),
             begin: Instant::now(),
         }
     }
@@ -103,6 +106,22 @@ impl Live {
         let at = smoltcp::time::Instant::ZERO;
         let (token, _) = self.socket.receive(at)?;
         Some(token.consume(<[u8]>::to_vec))
+    }
+
+    fn receive_until(&mut self, end: Instant) -> Option<Vec<u8>> {
+        loop {
+            while let Some(frame) = self.take() {
+                if self.is_ours(&frame) {
+                    return Some(frame);
+                }
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let left = smoltcp::time::Duration::from_micros(left.as_micros() as u64);
+            phy::wait(self.socket.as_raw_fd(), Some(left)).expect("select");
+        }
     }
 
     fn is_ours(&self, frame: &[u8]) -> bool {
@@ -129,24 +148,17 @@ impl Link for Live {
             Wait::Silence => SILENCE,
             Wait::Microseconds(us) => Duration::from_micros(us),
         };
-        let deadline = Instant::now() + patience;
-        loop {
-            while let Some(frame) = self.take() {
-                if self.is_ours(&frame) {
-                    return Some(frame);
-                }
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let left = smoltcp::time::Duration::from_micros(left.as_micros() as u64);
-            phy::wait(self.socket.as_raw_fd(), Some(left)).expect("select");
-        }
+        self.inbox
+            .pop_front()
+            .or_else(|| self.receive_until(Instant::now() + patience))
     }
 
     fn pass_ms(&mut self, milliseconds: u32) {
-        std::thread::sleep(Duration::from_millis(milliseconds.into()));
+        let end = Instant::now() + Duration::from_millis(milliseconds.into());
+        // Read on, or frames for other clients fill the socket's buffer.
+        while let Some(frame) = self.receive_until(end) {
+            self.inbox.push_back(frame);
+        }
     }
 
     fn now_us(&self) -> u64 {
