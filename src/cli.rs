@@ -153,7 +153,7 @@ pub struct Limits {
     pub send_timeout: f64,
 
     /// The least speed of a response that has more to send, bytes a second over
-    /// 30 s; 0: any
+    /// 60 s; 0: any
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     pub min_send_rate: u32,
 

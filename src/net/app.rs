@@ -59,6 +59,7 @@ pub enum Stage {
 pub struct Stream<'a> {
     socket: &'a mut tcp::Socket<'static>,
     may_grow: bool,
+    may_send: bool,
     expected_bytes: u64,
     /// What became of it in this turn.
     pub(super) outcome: Outcome,
@@ -81,11 +82,16 @@ pub(super) struct Outcome {
 
 impl<'a> Stream<'a> {
     /// With `may_grow` a large response is not begun before there was a chance
-    /// to give it a large buffer.
-    pub(super) fn new(socket: &'a mut tcp::Socket<'static>, may_grow: bool) -> Self {
+    /// to give it a large buffer; without `may_send` none is begun at all.
+    pub(super) fn new(
+        socket: &'a mut tcp::Socket<'static>,
+        may_grow: bool,
+        may_send: bool,
+    ) -> Self {
         Stream {
             socket,
             may_grow,
+            may_send,
             expected_bytes: 0,
             outcome: Outcome::default(),
         }
@@ -125,9 +131,13 @@ impl<'a> Stream<'a> {
 
     /// Hands bytes over for sending; returns how many there was room for.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
-        let is_rest = self.socket.send_queue() == 0 && self.socket.recv_queue() == 0;
+        let socket = &self.socket;
+        let is_rest = socket.send_queue() == 0 && socket.recv_queue() == 0 && socket.may_recv();
         if self.may_grow && is_rest && self.expected_bytes > SMALL_SEND_BYTES as u64 {
             self.outcome.wants_large = true;
+            return 0;
+        }
+        if !self.may_send && self.socket.send_queue() == 0 {
             return 0;
         }
         let sent = self.socket.send_slice(bytes).unwrap_or(0);

@@ -23,6 +23,9 @@ const TURN_FRAMES: u32 = 32;
 /// When smoltcp wants to act at once and yet does nothing, it is asked again
 /// this much later instead of in a loop.
 const STUCK_RETRY: Duration = Duration::from_millis(10);
+/// How long a closed window is left alone (RFC 9293 §3.8.6.1 has the
+/// retransmission timeout); smoltcp would probe it at once.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
 
 /// A connection and what runs on it.
 pub struct Connection<A: Application> {
@@ -47,6 +50,8 @@ pub struct Connection<A: Application> {
     /// SEG.WND of the peer's last segment.
     window: u16,
     max_window_bytes: u32,
+    /// Until when the peer's window, which is closed, is left alone.
+    held_until: Option<Instant>,
     ts_recent: u32,
     clock: Clock,
     /// The number after the last byte that the application handed over.
@@ -112,6 +117,7 @@ impl<A: Application> Connection<A> {
             peer: made.peer,
             window: made.window,
             max_window_bytes: 0,
+            held_until: None,
             ts_recent: made.ts_recent,
             clock: made.clock,
             snd_end: made.snd_nxt,
@@ -181,9 +187,19 @@ impl<A: Application> Connection<A> {
 
     /// Takes note of what an acceptable segment says beside its text: `current`
     /// unless a later one has overtaken it.
-    pub fn hear(&mut self, segment: &Segment<'_>, stamps: Option<Timestamps>, current: bool) {
+    pub fn hear(
+        &mut self,
+        segment: &Segment<'_>,
+        stamps: Option<Timestamps>,
+        current: bool,
+        now: Instant,
+    ) {
         self.link = segment.link;
         if current {
+            self.held_until = match segment.window {
+                0 => self.held_until.or(Some(now + FIRST_PROBE)),
+                _ => None,
+            };
             self.window = segment.window;
             let shift = self.peer.window_shift.unwrap_or(0);
             self.max_window_bytes = self
@@ -286,7 +302,8 @@ impl<A: Application> Connection<A> {
             return Outcome::default();
         };
         let is_small = tcb.send_buffer_bytes() == super::pool::SMALL_SEND_BYTES;
-        let mut stream = Stream::new(tcb.socket(), is_small && !self.stays_small);
+        let may_send = self.held_until.is_none_or(|until| now >= until);
+        let mut stream = Stream::new(tcb.socket(), is_small && !self.stays_small, may_send);
         app.drive(id, &mut self.app, &mut stream, now);
         let outcome = stream.outcome;
         self.rcv_base = self.rcv_base.wrapping_add(outcome.received as u32);
@@ -352,7 +369,8 @@ impl<A: Application> Connection<A> {
                 return self.say_window_again(interface, device, now);
             }
             if at.is_none_or(|at| at > now) {
-                return Next::Until(at);
+                let held_until = self.held_until.filter(|&until| until > now);
+                return Next::Until(at.into_iter().chain(held_until).min());
             }
             if !device.sink.ready() {
                 return Next::Room;

@@ -165,7 +165,7 @@ pub enum Drop {
     Malformed,
     /// A fragment; the kernel reassembles those.
     Fragment,
-    /// Multicast, broadcast or unspecified where TCP allows unicast only
+    /// Multicast, broadcast, loopback or unspecified where TCP allows unicast only
     /// (RFC 9293 §3.9.2.3, MUST-57).
     NotUnicast,
     /// The IP header checksum is wrong.
@@ -299,7 +299,11 @@ fn is_group(mac: [u8; 6]) -> bool {
 }
 
 fn is_unicast(address: Ipv4Addr) -> bool {
-    !(address.is_multicast() || address.is_broadcast() || address.is_unspecified())
+    // Loopback addresses are no more those of a host (RFC 1122 §3.2.1.3 (g)).
+    !(address.is_multicast()
+        || address.is_broadcast()
+        || address.is_unspecified()
+        || address.is_loopback())
 }
 
 #[cfg(test)]
@@ -416,6 +420,7 @@ mod tests {
             ("group destination MAC", edit(0, 0x03), Drop::NotUnicast),
             ("group source MAC", edit(6, 0x03), Drop::NotUnicast),
             ("multicast source", edit(26, 224), Drop::NotUnicast),
+            ("loopback source", edit(26, 127), Drop::NotUnicast),
             ("IP checksum", edit(24, 0x11), Drop::HeaderChecksum),
             ("another port", frame_to(SERVER, 8081, b""), Drop::NotOurs),
             (

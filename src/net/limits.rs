@@ -40,8 +40,8 @@ pub struct Limits {
     pub time_wait: Duration,
 }
 
-/// How long the rate of sending is averaged.
-pub const RATE_WINDOW: Duration = Duration::from_secs(30);
+/// How long the rate of sending is averaged: no shorter than a pause may be.
+pub const RATE_WINDOW: Duration = Duration::from_secs(60);
 
 impl Default for Limits {
     fn default() -> Limits {

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod segment;
+
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::Device as _;
 use smoltcp::socket::tcp;
@@ -26,11 +28,23 @@ pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const MTU_BYTES: usize = 1500;
 const RING_FRAMES: usize = 2048;
 
+/// The ends of the wire, for frames made by hand.
+pub const ENDS: segment::Ends = segment::Ends {
+    client: CLIENT,
+    server: SERVER,
+    client_mac: CLIENT_MAC,
+    server_mac: SERVER_MAC,
+    server_port: 80,
+};
+
 /// Starts a stack that serves `root` to anybody on the wire.
 pub fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoader>> {
-    let root = Root::open(root).expect("the test's root exists");
-    let site = Site::new(InlineLoader::new(root), Limits::default());
-    let config = StackConfig {
+    stack_of(root, &stack_config(max_connections))
+}
+
+/// What stacks on the wire are made with.
+pub fn stack_config(max_connections: usize) -> StackConfig {
+    StackConfig {
         policy: Policy {
             port: 80,
             addresses: Some(vec![SERVER]),
@@ -41,9 +55,15 @@ pub fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoa
             max_connections,
             ..NetLimits::default()
         },
-    };
+    }
+}
+
+/// Starts a stack of any configuration.
+pub fn stack_of(root: &Path, config: &StackConfig) -> Stack<HttpService<InlineLoader>> {
+    let root = Root::open(root).expect("the test's root exists");
+    let site = Site::new(InlineLoader::new(root), Limits::default());
     let wall = UNIX_EPOCH + StdDuration::from_secs(1_700_000_000);
-    Stack::new(&config, &[42; 32], HttpService::new(site, 64 << 20, wall))
+    Stack::new(config, &[42; 32], HttpService::new(site, 64 << 20, wall))
 }
 
 /// The server, the wire in both directions, and the time.

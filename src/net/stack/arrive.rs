@@ -234,14 +234,14 @@ impl<A: Application> Stack<A> {
             .flatten();
         match check::judge(segment, stamps, &connection.view()) {
             Verdict::Take => {
-                connection.hear(segment, stamps, true);
+                connection.hear(segment, stamps, true, now);
                 // Between exchanges there is nothing else in an empty segment.
                 if connection.is_awake() || !segment.is_empty() {
                     self.turn(id, Some(segment.packet), now, sink);
                 }
             }
             Verdict::TakeOld => {
-                connection.hear(segment, stamps, false);
+                connection.hear(segment, stamps, false, now);
                 if !segment.is_empty() {
                     let renewed = renewed(segment, connection.current());
                     self.turn(id, Some(&renewed), now, sink);
