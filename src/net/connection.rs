@@ -501,14 +501,16 @@ impl<A: Application> Connection<A> {
     }
 
     /// The end of a time that the rate is averaged over. A response that has
-    /// nothing queued waits for us, not for the peer.
+    /// nothing queued waits for us, not for the peer, and one that did not move at
+    /// all has its own limit.
     fn rate_expired(&mut self, limits: &Limits, now: Instant) -> Option<Expired> {
         let progress = &mut self.progress;
         let acknowledged = progress.snd_una.wrapping_sub(progress.window_una);
         let least = u64::from(limits.min_send_bytes_per_s) * RATE_WINDOW.secs();
         progress.window_una = progress.snd_una;
         progress.window_since = now;
-        let is_slow = u64::from(acknowledged) < least && self.send_queue() > 0;
+        let moves_slowly = (1..least).contains(&acknowledged.into());
+        let is_slow = moves_slowly && self.send_queue() > 0;
         is_slow.then_some(Expired::SendRate)
     }
 }
