@@ -166,7 +166,7 @@ fn above_the_half_open_limit_a_cookie_makes_a_connection() {
     let mut host = flooded();
     let mut plain = Peer::new(1);
     let syn_ack = plain.syn(&mut host, &[2, 4, 2, 0]).expect("a SYN-ACK");
-    assert_eq!(syn_ack.tcp.options_len(), 4, "MSS alone");
+    assert_eq!(syn_ack.tcp.options.len(), 4, "MSS alone");
     assert_eq!(host.lab.stack.connections(), 3, "nothing is remembered");
     // The request is the third segment, as if the ACK had been lost.
     let text = plain.ask(&mut host, GET_BIG);
