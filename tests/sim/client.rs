@@ -1,0 +1,472 @@
+//! An honest client: a host with smoltcp that asks for files, connection after
+//! connection, until its script is through or it vanishes.
+
+use super::raw::{ETHERNET_BYTES, Endpoint, Place, Raw, SERVER, SERVER_MAC, SERVER_PORT, Seen};
+use super::response::Reader;
+use super::script::{Ending, Pacing, Script, Session, Vanish};
+use super::watch::{Flow, Watch};
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
+use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::socket::tcp::{self, State};
+use smoltcp::wire::{HardwareAddress, IpCidr};
+use std::collections::VecDeque;
+use xdphttpd::net::{Duration, Instant};
+
+/// How one connection ended, as its client saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By the server's FIN, everything before it received.
+    Clean,
+    /// By RST, or without an answer.
+    Broken,
+    /// The client broke it off or vanished.
+    Left,
+    /// Not at all.
+    Unfinished,
+}
+
+/// What one connection brought.
+#[derive(Debug)]
+pub struct Outcome {
+    pub endpoint: Endpoint,
+    pub session: Session,
+    pub began: Instant,
+    pub end: End,
+    /// Whole responses received.
+    pub done: usize,
+    /// A further response had begun.
+    pub short: bool,
+    pub fault: Option<String>,
+    /// What the wire had shown of it by then.
+    pub flow: Option<Flow>,
+}
+
+/// A connection in progress.
+struct Talk {
+    session: Session,
+    began: Instant,
+    socket: SocketHandle,
+    reader: Reader,
+    received: usize,
+    asked: usize,
+    to_send: VecDeque<u8>,
+    opened: bool,
+    closed: bool,
+    end: Option<End>,
+    /// While it reads nothing, or thinks about what to ask next.
+    reads_at: Instant,
+    asks_at: Instant,
+}
+
+/// See the [module](self).
+pub struct Client {
+    place: Place,
+    script: Script,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    talk: Option<Talk>,
+    /// The sequence number after the latest segment sent, and what it acknowledged.
+    said: (u32, u32),
+    gone: bool,
+    /// When it wants to be stepped next.
+    pub due: Option<Instant>,
+    pub outcomes: Vec<Outcome>,
+    compared: usize,
+}
+
+impl Client {
+    pub fn new(script: Script, seed: u64) -> Client {
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let mut nowhere = Vec::new();
+        let mut device = Device {
+            packet: None,
+            mac: script.place.mac,
+            mtu_bytes: script.mtu_bytes,
+            out: &mut nowhere,
+        };
+        let mut interface = Interface::new(config, &mut device, Instant::ZERO);
+        interface.update_ip_addrs(|addresses| {
+            let _ = addresses.push(IpCidr::new(script.place.address.into(), 0));
+        });
+        Client {
+            place: script.place,
+            due: Some(script.start),
+            script,
+            interface,
+            sockets: SocketSet::new(vec![]),
+            talk: None,
+            said: (0, 0),
+            gone: false,
+            outcomes: Vec::new(),
+            compared: 0,
+        }
+    }
+
+    /// Whether nothing of its script is left.
+    pub fn is_done(&self) -> bool {
+        let ended = |talk: &Talk| talk.end.is_some();
+        self.gone || (self.script.sessions.is_empty() && self.talk.as_ref().is_none_or(ended))
+    }
+
+    /// Whether the frame is for this host, whatever its port.
+    pub fn is_addressed_by(&self, seen: &Seen) -> bool {
+        // A host that has moved is still reached through its old neighbour.
+        seen.to.address == self.place.address
+            && self.script.ports().any(|port| port == seen.to.port)
+            && (seen.to_mac == self.place.mac || seen.to_mac == self.script.place.mac)
+    }
+
+    /// Takes a frame, if there is one, and does what there is to do now.
+    pub fn step(&mut self, frame: Option<(&[u8], &Seen)>, now: Instant, out: &mut Vec<Vec<u8>>) {
+        if self.gone || now < self.script.start {
+            return;
+        }
+        if let Some((_, seen)) = frame
+            && self.must_challenge(seen)
+        {
+            let from = self.place.at_port(seen.to.port);
+            return out.push(Raw::new(from, "A", self.said.0, self.said.1).frame());
+        }
+        let frame = frame.map(|(frame, _)| frame);
+        let kept = out.len();
+        let mut device = Device {
+            packet: frame.map(|frame| &frame[ETHERNET_BYTES..]),
+            mac: self.place.mac,
+            mtu_bytes: self.script.mtu_bytes,
+            out,
+        };
+        if frame.is_some() {
+            self.interface
+                .poll_ingress_single(now, &mut device, &mut self.sockets);
+        }
+        self.follow_script(now);
+        if self.vanishes_now() {
+            self.vanish();
+            device.out.truncate(kept);
+            return;
+        }
+        device.mac = self.place.mac;
+        while self
+            .interface
+            .poll_egress(now, &mut device, &mut self.sockets)
+            != PollResult::None
+        {}
+        if self.last_session() && self.script.vanish == Some(Vanish::AfterSyn) && out.len() > kept {
+            return self.vanish();
+        }
+        if let Some(seen) = out[kept..]
+            .iter()
+            .filter_map(|sent| Seen::read(sent))
+            .next_back()
+        {
+            self.said = (seen.end(), seen.ack);
+        }
+        self.due = self.next_due(now);
+    }
+
+    /// RFC 5961 §3.2, which smoltcp does not know: an RST that is not exactly what
+    /// is expected next ends no connection.
+    fn must_challenge(&self, seen: &Seen) -> bool {
+        let here = |talk: &Talk| talk.opened && talk.session.port == seen.to.port;
+        seen.rst && seen.seq != self.said.1 && self.talk.as_ref().is_some_and(here)
+    }
+
+    /// Notes with new outcomes what the wire has shown.
+    pub fn compare(&mut self, watch: &mut Watch) {
+        for outcome in &mut self.outcomes[self.compared..] {
+            outcome.flow = watch.flow(outcome.endpoint).cloned();
+        }
+        self.compared = self.outcomes.len();
+    }
+
+    /// Closes the books at the end of the world.
+    pub fn give_up(&mut self) {
+        self.end_talk(End::Unfinished);
+        while !self.gone
+            && let Some(session) = self.script.sessions.pop_front()
+        {
+            self.outcomes.push(Outcome {
+                endpoint: self.place.at_port(session.port).endpoint(),
+                session,
+                began: Instant::ZERO,
+                end: End::Unfinished,
+                done: 0,
+                short: false,
+                fault: None,
+                flow: None,
+            });
+        }
+    }
+
+    fn follow_script(&mut self, now: Instant) {
+        if self.talk.as_ref().is_none_or(|talk| talk.end.is_some()) && self.may_reconnect() {
+            self.connect(now);
+        }
+        let Some(talk) = &mut self.talk else { return };
+        let socket = self.sockets.get_mut::<tcp::Socket>(talk.socket);
+        talk.receive(socket, now);
+        if talk.received >= self.script.moves_after {
+            self.place.mac = self.script.next_mac;
+        }
+        talk.ask(socket, now);
+        talk.notice_end(socket);
+        talk.close(socket);
+        if let Some(end) = talk.end {
+            self.end_talk(end);
+        }
+    }
+
+    /// A host's next connection waits until the last one's socket is free, and
+    /// its port too if it is the same.
+    fn may_reconnect(&mut self) -> bool {
+        let (Some(talk), Some(next)) = (&self.talk, self.script.sessions.front()) else {
+            return true;
+        };
+        match self.sockets.get::<tcp::Socket>(talk.socket).state() {
+            State::Closed => true,
+            State::TimeWait => next.port != talk.session.port,
+            _ => false,
+        }
+    }
+
+    fn connect(&mut self, now: Instant) {
+        let Some(session) = self.script.sessions.pop_front() else {
+            return;
+        };
+        if let Some(old) = self.talk.take() {
+            self.sockets.remove(old.socket);
+        }
+        let receive = tcp::SocketBuffer::new(vec![0; self.script.window_bytes]);
+        let send = tcp::SocketBuffer::new(vec![0; 8 * 1024]);
+        let mut socket = tcp::Socket::new(receive, send);
+        socket
+            .connect(
+                self.interface.context(),
+                (SERVER, SERVER_PORT),
+                session.port,
+            )
+            .expect("a new socket connects");
+        let expected = session.requests.iter().map(|ask| ask.expected.clone());
+        self.talk = Some(Talk {
+            reader: Reader::new(expected),
+            session,
+            began: now,
+            socket: self.sockets.add(socket),
+            received: 0,
+            asked: 0,
+            to_send: VecDeque::new(),
+            opened: false,
+            closed: false,
+            end: None,
+            reads_at: now,
+            asks_at: now,
+        });
+    }
+
+    fn last_session(&self) -> bool {
+        self.script.sessions.is_empty()
+    }
+
+    fn vanishes_now(&self) -> bool {
+        let Some(talk) = self.talk.as_ref().filter(|_| self.last_session()) else {
+            return false;
+        };
+        match self.script.vanish {
+            Some(Vanish::AfterBytes(bytes)) => talk.opened && talk.received >= bytes,
+            Some(Vanish::MidRequest) => talk.opened && talk.asked > 0,
+            Some(Vanish::OnFin) => talk.end == Some(End::Clean),
+            Some(Vanish::AfterSyn) | None => false,
+        }
+    }
+
+    fn vanish(&mut self) {
+        self.end_talk(End::Left);
+        self.gone = true;
+        self.due = None;
+    }
+
+    /// Notes the outcome, once.
+    fn end_talk(&mut self, end: End) {
+        let Some(talk) = &mut self.talk else { return };
+        let noted = self.outcomes.len() + self.script.sessions.len();
+        if noted == self.script.sessions_in_all {
+            return;
+        }
+        talk.end = Some(end);
+        self.outcomes.push(Outcome {
+            endpoint: self.place.at_port(talk.session.port).endpoint(),
+            session: talk.session.clone(),
+            began: talk.began,
+            end,
+            done: talk.reader.done,
+            short: talk.reader.is_within(),
+            fault: talk.reader.fault.clone(),
+            flow: None,
+        });
+    }
+
+    fn next_due(&mut self, now: Instant) -> Option<Instant> {
+        let reconnect = (!self.last_session() && self.may_reconnect()).then_some(now);
+        let smoltcp = self.interface.poll_at(now, &self.sockets);
+        let own = self
+            .talk
+            .iter()
+            .flat_map(|talk| [talk.reads_at, talk.asks_at]);
+        let soon = now + Duration::from_millis(1);
+        let later = own.filter(|&at| at > now);
+        smoltcp
+            .into_iter()
+            .chain(reconnect)
+            .map(|at| at.max(soon))
+            .chain(later)
+            .min()
+    }
+}
+
+impl Talk {
+    fn receive(&mut self, socket: &mut tcp::Socket<'_>, now: Instant) {
+        self.opened |= socket.may_send();
+        // smoltcp forgets at the end of TIME-WAIT what was not read.
+        let must_read = socket.state() == State::TimeWait;
+        while socket.can_recv() && (now >= self.reads_at || must_read) {
+            let reader = &mut self.reader;
+            let mut limit = usize::MAX;
+            if let Some((at, _)) = self.session.pause {
+                limit = (at - self.received).max(1);
+            }
+            let taken = socket
+                .recv(|bytes| {
+                    let taken = bytes.len().min(limit);
+                    reader.feed(&bytes[..taken]);
+                    (taken, taken)
+                })
+                .expect("can_recv was true");
+            self.received += taken;
+            if let Some((at, pause)) = self.session.pause
+                && self.received >= at
+            {
+                self.session.pause = None;
+                self.reads_at = now + pause;
+            }
+        }
+    }
+
+    fn ask(&mut self, socket: &mut tcp::Socket<'_>, now: Instant) {
+        while self.opened && self.asked < self.session.requests.len() && now >= self.asks_at {
+            if let Pacing::OneByOne { think } = self.session.pacing {
+                if self.asked > self.reader.done {
+                    break;
+                }
+                self.asks_at = now + think;
+            }
+            let text = &self.session.requests[self.asked].text;
+            self.to_send.extend(text);
+            self.asked += 1;
+        }
+        while socket.can_send() && !self.to_send.is_empty() {
+            let (front, _) = self.to_send.as_slices();
+            let sent = socket.send_slice(front).expect("can_send was true");
+            self.to_send.drain(..sent);
+        }
+    }
+
+    fn notice_end(&mut self, socket: &tcp::Socket<'_>) {
+        if self.end.is_some() || socket.can_recv() {
+            return;
+        }
+        match socket.state() {
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait => {
+                self.end = Some(End::Clean);
+            }
+            State::Closed => self.end = Some(End::Broken),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, socket: &mut tcp::Socket<'_>) {
+        let session = &self.session;
+        let said_all = self.asked == session.requests.len() && self.to_send.is_empty();
+        let heard_all = self.reader.done >= session.requests.len();
+        match session.ending {
+            Ending::Abort(bytes) if self.received >= bytes && self.end.is_none() => {
+                socket.abort();
+                self.end = Some(End::Left);
+                self.closed = true;
+            }
+            Ending::HalfClose if self.opened && said_all => self.close_once(socket),
+            Ending::ClientCloses if said_all && heard_all => self.close_once(socket),
+            _ if self.end == Some(End::Clean) => self.close_once(socket),
+            _ => {}
+        }
+    }
+
+    fn close_once(&mut self, socket: &mut tcp::Socket<'_>) {
+        if !std::mem::replace(&mut self.closed, true) {
+            socket.close();
+        }
+    }
+}
+
+/// One received packet in, frames out.
+struct Device<'a> {
+    packet: Option<&'a [u8]>,
+    mac: [u8; 6],
+    mtu_bytes: usize,
+    out: &'a mut Vec<Vec<u8>>,
+}
+
+struct RxToken<'a>(&'a [u8]);
+
+impl phy::RxToken for RxToken<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+struct TxToken<'a> {
+    mac: [u8; 6],
+    out: &'a mut Vec<Vec<u8>>,
+}
+
+impl phy::TxToken for TxToken<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, packet_bytes: usize, f: F) -> R {
+        let mut frame = Vec::with_capacity(ETHERNET_BYTES + packet_bytes);
+        frame.extend(SERVER_MAC);
+        frame.extend(self.mac);
+        frame.extend([0x08, 0x00]);
+        frame.resize(ETHERNET_BYTES + packet_bytes, 0);
+        let result = f(&mut frame[ETHERNET_BYTES..]);
+        self.out.push(frame);
+        result
+    }
+}
+
+impl phy::Device for Device<'_> {
+    type RxToken<'t>
+        = RxToken<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = TxToken<'t>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _now: Instant) -> Option<(RxToken<'_>, TxToken<'_>)> {
+        let packet = self.packet.take()?;
+        let (mac, out) = (self.mac, &mut *self.out);
+        Some((RxToken(packet), TxToken { mac, out }))
+    }
+
+    fn transmit(&mut self, _now: Instant) -> Option<TxToken<'_>> {
+        let (mac, out) = (self.mac, &mut *self.out);
+        Some(TxToken { mac, out })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = self.mtu_bytes;
+        capabilities
+    }
+}

@@ -1,0 +1,39 @@
+//! What is known to be wrong with the server and therefore borne.
+//!
+//! Whoever mends something takes its name out of [`STILL_THERE`]: from then on
+//! the simulation insists. With `XDPHTTPD_STRICT` set it insists on all of it.
+
+/// A way in which an honest client may be failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Known {
+    /// An RST anywhere in the window ends a connection (RFC 5961 §3.2).
+    ForgedRst,
+    /// Answers follow the Ethernet address of any segment, a forged one too.
+    ForgedMac,
+    /// A pure ACK that closes the window while the retransmit timer runs.
+    ZeroWindow,
+    /// A lost FIN is not sent again when duplicate ACKs follow.
+    LostFin,
+    /// A request head may arrive byte by byte for ever.
+    SlowDrip,
+    /// Frames that come take the room that connections stand in line for.
+    Starved,
+    /// A connection in TIME-WAIT counts against the limit of connections.
+    TimeWaitPlace,
+}
+
+/// See the [module](self).
+const STILL_THERE: &[Known] = &[
+    Known::ForgedRst,
+    Known::ForgedMac,
+    Known::ZeroWindow,
+    Known::LostFin,
+    Known::SlowDrip,
+    Known::Starved,
+    Known::TimeWaitPlace,
+];
+
+/// Whether this is borne.
+pub fn is_borne(known: Known, strict: bool) -> bool {
+    STILL_THERE.contains(&known) && !strict
+}
