@@ -12,6 +12,9 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
+# Slower than this, a night's run would not see much.
+readonly LEAST_RATIO=100
+
 OPTIONS=()
 while [[ ${1:-} == --* ]]; do
     case $1 in
@@ -32,5 +35,9 @@ done
 find_cargo
 step "simulate $XDPHTTPD_SEEDS seeds from $XDPHTTPD_FIRST_SEED ${OPTIONS[*]}"
 cd "$REPO"
-exec env RUST_BACKTRACE=0 cargo test --release --locked --quiet --test simulation -- \
-    --nocapture --exact every_seed_keeps_what_the_server_promises
+SAID=$(mktemp)
+trap 'rm -f "$SAID"' EXIT
+RUST_BACKTRACE=0 cargo test --release --locked --quiet --test simulation -- \
+    --nocapture --exact every_seed_keeps_what_the_server_promises | tee "$SAID"
+ratio=$(sed -n 's/.*: \([0-9]*\) times as fast$/\1/p' "$SAID")
+(( ratio >= LEAST_RATIO )) || die "virtual time passes only $ratio times as fast as real time"

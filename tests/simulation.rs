@@ -116,7 +116,8 @@ fn every_seed_keeps_what_the_server_promises() {
         println!("seed {seed}: {}", violations.join("; "));
     }
     if let Some(seed) = total.failed.keys().next() {
-        panic!("to replay: scripts/simulate.sh --trace 1 {seed}");
+        println!("to replay the first: scripts/simulate.sh --trace 1 {seed}");
+        panic!("{} of {} seeds failed", total.failed.len(), total.seeds);
     }
 }
 

@@ -6,11 +6,12 @@ use super::scenario::Scenario;
 use super::script::Ending;
 use super::world::World;
 use std::collections::BTreeMap;
-use xdphttpd::net::Instant;
+use xdphttpd::net::{Duration, Instant};
 use xdphttpd::wire::{Direction, Tally};
 
-/// So many waits for room mean that there was hardly ever any.
-const ENDLESS_WAITS: u64 = 1_000;
+/// When the TX ring is full after every round for so long, who waits for room
+/// has had none.
+const LONG_WITHOUT_ROOM: Duration = Duration::from_secs(10);
 
 /// What a scenario says about what may go wrong in it; taken before it runs.
 #[derive(Clone, Debug)]
@@ -112,7 +113,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
     let stuck = flow.is_some_and(|flow| since(flow.stuck_at));
     let apart = flow.is_none_or(|flow| since(flow.blamed_at));
     let aborts = matches!(outcome.session.ending, Ending::Abort(_));
-    let waited = world.stack.counters.waits_for_room > ENDLESS_WAITS;
+    let waited = world.longest_full >= LONG_WITHOUT_ROOM;
     let bear = |known| is_borne(known, terms.strict);
     let exposed = |known| terms.exposes.contains(&known) && bear(known);
     let reasons = [

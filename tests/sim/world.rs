@@ -60,6 +60,9 @@ pub struct World {
     stopped_until: Instant,
     cut_since: Option<Instant>,
     idle_rounds: u32,
+    full_since: Option<Instant>,
+    /// The longest time for which the server had left no room to send in any round.
+    pub longest_full: Duration,
 }
 
 /// The only place that knows how a server is made.
@@ -125,6 +128,8 @@ impl World {
             stopped_until: Instant::ZERO,
             cut_since: None,
             idle_rounds: 0,
+            full_since: None,
+            longest_full: Duration::ZERO,
         }
     }
 
@@ -214,6 +219,9 @@ impl World {
             });
         }
         self.stack.poll(now, &mut sink);
+        self.full_since = (!sink.ready()).then(|| self.full_since.unwrap_or(now));
+        let full_for = self.full_since.map_or(Duration::ZERO, |since| now - since);
+        self.longest_full = self.longest_full.max(full_for);
         woken || before != (self.to_server.tally, self.to_clients.tally)
     }
 
