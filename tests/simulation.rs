@@ -45,7 +45,7 @@ fn run(scenario: Scenario, files: &Files) -> Report {
 struct Total {
     seeds: u64,
     frames: u64,
-    simulated_us: i64,
+    simulated_us: u64,
     ends: BTreeMap<&'static str, u64>,
     failed: BTreeMap<u64, Vec<String>>,
 }

@@ -12,13 +12,18 @@ use smoltcp::wire::{HardwareAddress, IpCidr};
 use std::collections::VecDeque;
 use xdphttpd::net::{Duration, Instant};
 
+/// A client that has heard nothing for so long gives up.
+const PATIENCE: Duration = Duration::from_secs(400);
+
 /// How one connection ended, as its client saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// By the server's FIN, everything before it received.
     Clean,
-    /// By RST, or without an answer.
+    /// By RST.
     Broken,
+    /// By the client, to which the server had been silent for too long.
+    GivenUp,
     /// The client broke it off or vanished.
     Left,
     /// Not at all.
@@ -53,6 +58,7 @@ struct Talk {
     opened: bool,
     closed: bool,
     end: Option<End>,
+    heard_at: Instant,
     /// While it reads nothing, or thinks about what to ask next.
     reads_at: Instant,
     asks_at: Instant,
@@ -140,6 +146,9 @@ impl Client {
             self.interface
                 .poll_ingress_single(now, &mut device, &mut self.sockets);
         }
+        if let Some(talk) = self.talk.as_mut().filter(|_| frame.is_some()) {
+            talk.heard_at = now;
+        }
         self.follow_script(now);
         if self.vanishes_now() {
             self.vanish();
@@ -210,7 +219,7 @@ impl Client {
             self.place.mac = self.script.next_mac;
         }
         talk.ask(socket, now);
-        talk.notice_end(socket);
+        talk.notice_end(socket, now);
         talk.close(socket);
         if let Some(end) = talk.end {
             self.end_talk(end);
@@ -259,6 +268,7 @@ impl Client {
             opened: false,
             closed: false,
             end: None,
+            heard_at: now,
             reads_at: now,
             asks_at: now,
         });
@@ -309,10 +319,10 @@ impl Client {
     fn next_due(&mut self, now: Instant) -> Option<Instant> {
         let reconnect = (!self.last_session() && self.may_reconnect()).then_some(now);
         let smoltcp = self.interface.poll_at(now, &self.sockets);
-        let own = self
-            .talk
-            .iter()
-            .flat_map(|talk| [talk.reads_at, talk.asks_at]);
+        let own = self.talk.iter().flat_map(|talk| {
+            let gives_up_at = talk.heard_at + PATIENCE;
+            [talk.reads_at, talk.asks_at, gives_up_at]
+        });
         let soon = now + Duration::from_millis(1);
         let later = own.filter(|&at| at > now);
         smoltcp
@@ -371,8 +381,13 @@ impl Talk {
         }
     }
 
-    fn notice_end(&mut self, socket: &tcp::Socket<'_>) {
+    fn notice_end(&mut self, socket: &mut tcp::Socket<'_>, now: Instant) {
         if self.end.is_some() || socket.can_recv() {
+            return;
+        }
+        if now >= self.heard_at + PATIENCE {
+            socket.abort();
+            self.end = Some(End::GivenUp);
             return;
         }
         match socket.state() {

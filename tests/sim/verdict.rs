@@ -36,7 +36,7 @@ impl Terms {
 /// What became of one seed.
 #[derive(Debug, Default)]
 pub struct Report {
-    pub simulated_us: i64,
+    pub simulated_us: u64,
     pub digest: u64,
     /// How many connections came to what end.
     pub ends: BTreeMap<&'static str, u64>,
@@ -48,7 +48,7 @@ pub struct Report {
 /// Judges a world that has run.
 pub fn judge(world: &World, terms: &Terms) -> Report {
     let mut report = Report {
-        simulated_us: world.now.total_micros(),
+        simulated_us: world.simulated().total_micros(),
         digest: world.watch.digest(),
         frames: world.to_server.tally.delivered + world.to_clients.tally.sent,
         violations: world.complaints.clone(),
@@ -111,22 +111,24 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
     let all = outcome.done == outcome.session.requests.len();
     let since = |at: Option<Instant>| at.is_some_and(|at| at >= outcome.began);
     let stuck = flow.is_some_and(|flow| since(flow.stuck_at));
-    let apart = flow.is_none_or(|flow| since(flow.blamed_at));
+    // A client that has given up may have been cut off from the start.
+    let unheard = outcome.end == End::GivenUp && since(Some(world.watch.blackout_until));
+    let apart = unheard || flow.is_some_and(|flow| since(flow.blamed_at));
     let aborts = matches!(outcome.session.ending, Ending::Abort(_));
     let waited = world.longest_full >= LONG_WITHOUT_ROOM;
     let bear = |known| is_borne(known, terms.strict);
     let exposed = |known| terms.exposes.contains(&known) && bear(known);
     let reasons = [
         (aborts && all, "nothing left to abort"),
-        (terms.crowded, "no place"),
-        (terms.drains, "server ended"),
-        (world.loader.failed.get() > 0, "file not readable"),
         (apart, "cut off"),
+        (world.loader.failed.get() > 0, "file not readable"),
         (exposed(Known::ForgedRst), "borne: forged RST"),
         (exposed(Known::ForgedMac), "borne: forged MAC"),
         (stuck && bear(Known::ZeroWindow), "borne: zero window"),
         (all && bear(Known::LostFin), "borne: lost FIN"),
         (waited && bear(Known::Starved), "borne: starved"),
+        (terms.drains, "server ended"),
+        (terms.crowded, "no place"),
     ];
     reasons
         .into_iter()

@@ -60,6 +60,7 @@ pub struct World {
     stopped_until: Instant,
     cut_since: Option<Instant>,
     idle_rounds: u32,
+    leapt: Duration,
     full_since: Option<Instant>,
     /// The longest time for which the server had left no room to send in any round.
     pub longest_full: Duration,
@@ -128,6 +129,7 @@ impl World {
             stopped_until: Instant::ZERO,
             cut_since: None,
             idle_rounds: 0,
+            leapt: Duration::ZERO,
             full_since: None,
             longest_full: Duration::ZERO,
         }
@@ -148,6 +150,11 @@ impl World {
             client.give_up();
             client.compare(&mut self.watch);
         }
+    }
+
+    /// The time that passed in the ordinary way.
+    pub fn simulated(&self) -> Duration {
+        self.now - Instant::ZERO - self.leapt
     }
 
     pub fn in_flight(&self) -> usize {
@@ -287,6 +294,7 @@ impl World {
                 Event::Leap(time) => {
                     self.note_blackout(self.now, self.now + time);
                     self.now += time;
+                    self.leapt += time;
                 }
                 Event::Drain => self.drain(),
             }
