@@ -41,6 +41,20 @@ pub trait Attack {
     }
 }
 
+impl Attack for Box<dyn Attack> {
+    fn act(&mut self, me: Place, random: &mut SplitMix, cx: &mut Cx<'_>) -> Option<Duration> {
+        (**self).act(me, random, cx)
+    }
+
+    fn hear(&mut self, me: Place, seen: &Seen, cx: &mut Cx<'_>) {
+        (**self).hear(me, seen, cx);
+    }
+
+    fn success(&self) -> Option<&'static str> {
+        (**self).success()
+    }
+}
+
 /// An attack and where it comes from.
 pub struct Attacker {
     place: Place,

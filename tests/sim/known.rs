@@ -22,6 +22,19 @@ pub enum Known {
     TimeWaitPlace,
 }
 
+impl Known {
+    /// All there ever were.
+    pub const ALL: [Known; 7] = [
+        Known::ForgedRst,
+        Known::ForgedMac,
+        Known::ZeroWindow,
+        Known::LostFin,
+        Known::SlowDrip,
+        Known::Starved,
+        Known::TimeWaitPlace,
+    ];
+}
+
 /// See the [module](self).
 const STILL_THERE: &[Known] = &[
     Known::ForgedRst,
@@ -33,7 +46,22 @@ const STILL_THERE: &[Known] = &[
     Known::TimeWaitPlace,
 ];
 
-/// Whether this is borne.
-pub fn is_borne(known: Known, strict: bool) -> bool {
-    STILL_THERE.contains(&known) && !strict
+/// How much is borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bear {
+    /// What is known.
+    Known,
+    /// Everything but this, whatever is known.
+    AllBut(Known),
+    Nothing,
+}
+
+impl Bear {
+    pub fn bears(self, known: Known) -> bool {
+        match self {
+            Bear::Known => STILL_THERE.contains(&known),
+            Bear::AllBut(other) => known != other,
+            Bear::Nothing => false,
+        }
+    }
 }

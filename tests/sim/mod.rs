@@ -4,12 +4,13 @@
 //! [`raw`] segments, [`files`] to be served, [`response`]s judged as they arrive;
 //! honest [`client`]s follow [`script`]s, hostile ones make an [`attack`]
 //! ([`attacks_blind`], [`attacks_connected`]); [`watch`] sees every frame,
-//! [`world`] lets the time pass, a [`scenario`] says who does what, and the
-//! [`verdict`] says what must hold in the end, except what is [`known`].
+//! [`world`] lets the time pass, a [`scenario`] says who does what (drawn from a
+//! seed, or one of the [`cases`] made by hand), and the [`verdict`] says what must hold in the end, except what is [`known`].
 
 pub mod attack;
 pub mod attacks_blind;
 pub mod attacks_connected;
+pub mod cases;
 pub mod client;
 pub mod files;
 pub mod known;

@@ -1,7 +1,7 @@
 //! What must hold at the end of a world, whatever happened in it.
 
 use super::client::{End, Outcome};
-use super::known::{Known, is_borne};
+use super::known::{Bear, Known};
 use super::scenario::Scenario;
 use super::script::Ending;
 use super::world::World;
@@ -19,16 +19,16 @@ pub struct Terms {
     crowded: bool,
     drains: bool,
     exposes: Vec<Known>,
-    strict: bool,
+    bear: Bear,
 }
 
 impl Terms {
-    pub fn of(scenario: &Scenario, strict: bool) -> Terms {
+    pub fn of(scenario: &Scenario, bear: Bear) -> Terms {
         Terms {
             crowded: scenario.is_crowded(),
             drains: scenario.drains(),
             exposes: scenario.exposes.clone(),
-            strict,
+            bear,
         }
     }
 }
@@ -61,9 +61,15 @@ pub fn judge(world: &World, terms: &Terms) -> Report {
         }
     }
     for attacker in &world.attackers {
-        let borne = is_borne(Known::SlowDrip, terms.strict);
+        let borne = terms.bear.bears(Known::SlowDrip);
         let success = attacker.success().filter(|_| !borne);
         report.violations.extend(success.map(str::to_owned));
+    }
+    let refused = world.stack.counters.drop_table_full;
+    let places = terms.exposes.contains(&Known::TimeWaitPlace);
+    if places && refused > 0 && !terms.bear.bears(Known::TimeWaitPlace) {
+        let what = format!("{refused} SYNs found no place, though there were some");
+        report.violations.push(what);
     }
     judge_rest(world, &mut report.violations);
     report
@@ -116,7 +122,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
     let apart = unheard || flow.is_some_and(|flow| since(flow.blamed_at));
     let aborts = matches!(outcome.session.ending, Ending::Abort(_));
     let waited = world.longest_full >= LONG_WITHOUT_ROOM;
-    let bear = |known| is_borne(known, terms.strict);
+    let bear = |known| terms.bear.bears(known);
     let exposed = |known| terms.exposes.contains(&known) && bear(known);
     let reasons = [
         (aborts && all, "nothing left to abort"),
