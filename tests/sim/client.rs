@@ -1,34 +1,17 @@
 //! An honest client: a host with smoltcp that asks for files, connection after
 //! connection, until its script is through or it vanishes.
 
-use super::raw::{ETHERNET_BYTES, Endpoint, Place, Raw, SERVER, SERVER_MAC, SERVER_PORT, Seen};
+use super::phy::Device;
+use super::raw::{ETHERNET_BYTES, Endpoint, Place, Raw, SERVER, SERVER_PORT, Seen};
 use super::response::Reader;
-use super::script::{Ending, Pacing, Script, Session, Vanish};
+use super::script::{Script, Session, Vanish};
+use super::talk::{End, PATIENCE, Talk};
 use super::watch::{Flow, Watch};
-use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
-use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::wire::{HardwareAddress, IpCidr};
 use std::collections::VecDeque;
 use xdphttpd::net::{Duration, Instant};
-
-/// A client that has heard nothing for so long gives up.
-const PATIENCE: Duration = Duration::from_secs(400);
-
-/// How one connection ended, as its client saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// By the server's FIN, everything before it received.
-    Clean,
-    /// By RST.
-    Broken,
-    /// By the client, to which the server had been silent for too long.
-    GivenUp,
-    /// The client broke it off or vanished.
-    Left,
-    /// Not at all.
-    Unfinished,
-}
 
 /// What one connection brought.
 #[derive(Debug)]
@@ -44,24 +27,6 @@ pub struct Outcome {
     pub fault: Option<String>,
     /// What the wire had shown of it by then.
     pub flow: Option<Flow>,
-}
-
-/// A connection in progress.
-struct Talk {
-    session: Session,
-    began: Instant,
-    socket: SocketHandle,
-    reader: Reader,
-    received: usize,
-    asked: usize,
-    to_send: VecDeque<u8>,
-    opened: bool,
-    closed: bool,
-    end: Option<End>,
-    heard_at: Instant,
-    /// While it reads nothing, or thinks about what to ask next.
-    reads_at: Instant,
-    asks_at: Instant,
 }
 
 /// See the [module](self).
@@ -331,157 +296,5 @@ impl Client {
             .map(|at| at.max(soon))
             .chain(later)
             .min()
-    }
-}
-
-impl Talk {
-    fn receive(&mut self, socket: &mut tcp::Socket<'_>, now: Instant) {
-        self.opened |= socket.may_send();
-        // smoltcp forgets at the end of TIME-WAIT what was not read.
-        let must_read = socket.state() == State::TimeWait;
-        while socket.can_recv() && (now >= self.reads_at || must_read) {
-            let reader = &mut self.reader;
-            let mut limit = usize::MAX;
-            if let Some((at, _)) = self.session.pause {
-                limit = (at - self.received).max(1);
-            }
-            let taken = socket
-                .recv(|bytes| {
-                    let taken = bytes.len().min(limit);
-                    reader.feed(&bytes[..taken]);
-                    (taken, taken)
-                })
-                .expect("can_recv was true");
-            self.received += taken;
-            if let Some((at, pause)) = self.session.pause
-                && self.received >= at
-            {
-                self.session.pause = None;
-                self.reads_at = now + pause;
-            }
-        }
-    }
-
-    fn ask(&mut self, socket: &mut tcp::Socket<'_>, now: Instant) {
-        while self.opened && self.asked < self.session.requests.len() && now >= self.asks_at {
-            if let Pacing::OneByOne { think } = self.session.pacing {
-                if self.asked > self.reader.done {
-                    break;
-                }
-                self.asks_at = now + think;
-            }
-            let text = &self.session.requests[self.asked].text;
-            self.to_send.extend(text);
-            self.asked += 1;
-        }
-        while socket.can_send() && !self.to_send.is_empty() {
-            let (front, _) = self.to_send.as_slices();
-            let sent = socket.send_slice(front).expect("can_send was true");
-            self.to_send.drain(..sent);
-        }
-    }
-
-    fn notice_end(&mut self, socket: &mut tcp::Socket<'_>, now: Instant) {
-        if self.end.is_some() || socket.can_recv() {
-            return;
-        }
-        if now >= self.heard_at + PATIENCE {
-            socket.abort();
-            self.end = Some(End::GivenUp);
-            return;
-        }
-        match socket.state() {
-            State::CloseWait | State::Closing | State::LastAck | State::TimeWait => {
-                self.end = Some(End::Clean);
-            }
-            State::Closed => self.end = Some(End::Broken),
-            _ => {}
-        }
-    }
-
-    fn close(&mut self, socket: &mut tcp::Socket<'_>) {
-        let session = &self.session;
-        let said_all = self.asked == session.requests.len() && self.to_send.is_empty();
-        let heard_all = self.reader.done >= session.requests.len();
-        match session.ending {
-            Ending::Abort(bytes) if self.received >= bytes && self.end.is_none() => {
-                socket.abort();
-                self.end = Some(End::Left);
-                self.closed = true;
-            }
-            Ending::HalfClose if self.opened && said_all => self.close_once(socket),
-            Ending::ClientCloses if said_all && heard_all => self.close_once(socket),
-            _ if self.end == Some(End::Clean) => self.close_once(socket),
-            _ => {}
-        }
-    }
-
-    fn close_once(&mut self, socket: &mut tcp::Socket<'_>) {
-        if !std::mem::replace(&mut self.closed, true) {
-            socket.close();
-        }
-    }
-}
-
-/// One received packet in, frames out.
-struct Device<'a> {
-    packet: Option<&'a [u8]>,
-    mac: [u8; 6],
-    mtu_bytes: usize,
-    out: &'a mut Vec<Vec<u8>>,
-}
-
-struct RxToken<'a>(&'a [u8]);
-
-impl phy::RxToken for RxToken<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
-    }
-}
-
-struct TxToken<'a> {
-    mac: [u8; 6],
-    out: &'a mut Vec<Vec<u8>>,
-}
-
-impl phy::TxToken for TxToken<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, packet_bytes: usize, f: F) -> R {
-        let mut frame = Vec::with_capacity(ETHERNET_BYTES + packet_bytes);
-        frame.extend(SERVER_MAC);
-        frame.extend(self.mac);
-        frame.extend([0x08, 0x00]);
-        frame.resize(ETHERNET_BYTES + packet_bytes, 0);
-        let result = f(&mut frame[ETHERNET_BYTES..]);
-        self.out.push(frame);
-        result
-    }
-}
-
-impl phy::Device for Device<'_> {
-    type RxToken<'t>
-        = RxToken<'t>
-    where
-        Self: 't;
-    type TxToken<'t>
-        = TxToken<'t>
-    where
-        Self: 't;
-
-    fn receive(&mut self, _now: Instant) -> Option<(RxToken<'_>, TxToken<'_>)> {
-        let packet = self.packet.take()?;
-        let (mac, out) = (self.mac, &mut *self.out);
-        Some((RxToken(packet), TxToken { mac, out }))
-    }
-
-    fn transmit(&mut self, _now: Instant) -> Option<TxToken<'_>> {
-        let (mac, out) = (self.mac, &mut *self.out);
-        Some(TxToken { mac, out })
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = self.mtu_bytes;
-        capabilities
     }
 }

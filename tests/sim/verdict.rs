@@ -1,9 +1,10 @@
 //! What must hold at the end of a world, whatever happened in it.
 
-use super::client::{End, Outcome};
+use super::client::Outcome;
 use super::known::{Bear, Known};
 use super::scenario::Scenario;
 use super::script::Ending;
+use super::talk::End;
 use super::world::World;
 use std::collections::BTreeMap;
 use xdphttpd::net::{Duration, Instant};
