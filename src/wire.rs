@@ -9,6 +9,9 @@
 use crate::net::{Duration, FrameSink, Instant};
 use std::collections::BTreeMap;
 
+/// Destination and source at the beginning of an Ethernet frame.
+const LINK_ADDRESSES_BYTES: usize = 12;
+
 /// What happens to frames, as probabilities, independently for each frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Impairments {
@@ -18,12 +21,15 @@ pub struct Impairments {
     pub duplicate: f64,
     /// The frame is held back by up to [`Impairments::jitter`].
     pub reorder: f64,
-    /// One bit of the frame is flipped.
+    /// One bit of the frame is flipped: past the link's addresses, which no
+    /// checksum but the link's own covers.
     pub corrupt: f64,
     /// Every frame's way takes this long.
     pub delay: Duration,
     /// The most that a reordered frame is held back.
     pub jitter: Duration,
+    /// What the link carries; frames stand in line for it. `None`: any amount.
+    pub bytes_per_s: Option<u64>,
 }
 
 impl Impairments {
@@ -35,6 +41,7 @@ impl Impairments {
         corrupt: 0.0,
         delay: Duration::from_micros(50),
         jitter: Duration::from_micros(500),
+        bytes_per_s: None,
     };
 }
 
@@ -59,6 +66,8 @@ pub struct Direction {
     in_flight: BTreeMap<(Instant, u64), Vec<u8>>,
     random: SplitMix,
     sequence: u64,
+    free_at: Instant,
+    is_cut: bool,
     /// What became of the frames so far.
     pub tally: Tally,
 }
@@ -78,6 +87,8 @@ impl Direction {
             in_flight: BTreeMap::new(),
             random: SplitMix(seed),
             sequence: 0,
+            free_at: Instant::ZERO,
+            is_cut: false,
             tally: Tally::default(),
         }
     }
@@ -116,6 +127,19 @@ impl Direction {
         self.impairments = impairments;
     }
 
+    /// Partitions: what is under way is lost, and so is all that is sent until
+    /// [`mend`](Direction::mend).
+    pub fn cut(&mut self) {
+        self.is_cut = true;
+        self.tally.lost += self.in_flight.len() as u64;
+        self.in_flight.clear();
+    }
+
+    /// Heals a [`cut`](Direction::cut).
+    pub fn mend(&mut self) {
+        self.is_cut = false;
+    }
+
     fn push(&mut self, mut frame: Vec<u8>, now: Instant) {
         let Impairments {
             loss,
@@ -123,17 +147,24 @@ impl Direction {
             corrupt,
             delay,
             jitter,
+            bytes_per_s,
             ..
         } = self.impairments;
-        if self.random.chance(loss) {
+        if self.random.chance(loss) || self.is_cut {
             self.tally.lost += 1;
             return;
         }
         if self.random.chance(corrupt) && !frame.is_empty() {
-            let bit = self.random.next_u64() as usize % (frame.len() * 8);
-            frame[bit / 8] ^= 1 << (bit % 8);
+            let spared = LINK_ADDRESSES_BYTES.min(frame.len() - 1);
+            let bit = self.random.next_u64() as usize % ((frame.len() - spared) * 8);
+            frame[spared + bit / 8] ^= 1 << (bit % 8);
         }
         let mut due = now + delay;
+        if let Some(rate) = bytes_per_s {
+            let takes_us = (frame.len() as u64 * 1_000_000).div_ceil(rate.max(1));
+            self.free_at = self.free_at.max(now) + Duration::from_micros(takes_us);
+            due = self.free_at + delay;
+        }
         if self.random.chance(reorder) {
             due += Duration::from_micros(self.random.next_u64() % (jitter.total_micros() + 1));
         }
@@ -176,6 +207,16 @@ impl FrameSink for Sender<'_> {
 }
 
 impl Sender<'_> {
+    /// The frame that was reserved and not yet submitted.
+    pub fn reserved(&self) -> &[u8] {
+        &self.frame
+    }
+
+    /// What became of the frames so far.
+    pub fn tally(&self) -> Tally {
+        self.direction.tally
+    }
+
     /// Sends a copy of `frame`; false when there is no room for it.
     pub fn send(&mut self, frame: &[u8]) -> bool {
         let Some(bytes) = self.reserve(frame.len()) else {
@@ -266,5 +307,51 @@ mod tests {
         assert!(sender.send(&[0; 64]));
         assert!(!sender.ready());
         assert!(!sender.send(&[0]));
+    }
+
+    #[test]
+    fn a_cut_loses_what_is_under_way_and_what_is_sent_until_it_is_mended() {
+        let mut wire = Direction::new(Impairments::NONE, 10, 64, 1);
+        assert!(wire.sender(Instant::ZERO).send(&[1]));
+        wire.cut();
+        assert!(wire.sender(Instant::ZERO).send(&[2]));
+        wire.mend();
+        assert!(wire.sender(Instant::ZERO).send(&[3]));
+        assert_eq!(wire.deliver(Instant::from_secs(1)), Some(vec![3]));
+        assert_eq!(wire.deliver(Instant::from_secs(1)), None);
+        assert_eq!((wire.tally.lost, wire.tally.delivered), (2, 1));
+    }
+
+    #[test]
+    fn a_rate_makes_frames_stand_in_line() {
+        let slow = Impairments {
+            bytes_per_s: Some(1_000_000),
+            delay: Duration::ZERO,
+            ..Impairments::NONE
+        };
+        let mut wire = Direction::new(slow, 10, 64, 1);
+        for _ in 0..3 {
+            assert!(wire.sender(Instant::ZERO).send(&[0; 50]));
+        }
+        for us in [50, 100, 150] {
+            assert_eq!(wire.next_at(), Some(Instant::from_micros(us)));
+            assert!(wire.deliver(Instant::from_micros(us)).is_some());
+        }
+    }
+
+    #[test]
+    fn corruption_spares_the_links_addresses() {
+        let corrupt = Impairments {
+            corrupt: 1.0,
+            ..Impairments::NONE
+        };
+        let mut wire = Direction::new(corrupt, 1_000, 64, 3);
+        for _ in 0..500 {
+            assert!(wire.sender(Instant::ZERO).send(&[0; 20]));
+        }
+        while let Some(frame) = wire.deliver(Instant::from_secs(1)) {
+            assert_eq!(frame[..12], [0; 12]);
+            assert_ne!(frame[12..], [0; 8]);
+        }
     }
 }

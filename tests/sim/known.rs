@@ -1,0 +1,67 @@
+//! What is known to be wrong with the server and therefore borne.
+//!
+//! Whoever mends something takes its name out of [`STILL_THERE`]: from then on
+//! the simulation insists. With `XDPHTTPD_STRICT` set it insists on all of it.
+
+/// A way in which an honest client may be failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Known {
+    /// An RST anywhere in the window ends a connection (RFC 5961 §3.2).
+    ForgedRst,
+    /// Answers follow the Ethernet address of any segment, a forged one too.
+    ForgedMac,
+    /// A pure ACK that closes the window while the retransmit timer runs.
+    ZeroWindow,
+    /// A lost FIN is not sent again when duplicate ACKs follow.
+    LostFin,
+    /// A request head may arrive byte by byte for ever.
+    SlowDrip,
+    /// Frames that come take the room that connections stand in line for.
+    Starved,
+    /// A connection in TIME-WAIT counts against the limit of connections.
+    TimeWaitPlace,
+}
+
+impl Known {
+    /// All there ever were.
+    pub const ALL: [Known; 7] = [
+        Known::ForgedRst,
+        Known::ForgedMac,
+        Known::ZeroWindow,
+        Known::LostFin,
+        Known::SlowDrip,
+        Known::Starved,
+        Known::TimeWaitPlace,
+    ];
+}
+
+/// See the [module](self).
+const STILL_THERE: &[Known] = &[
+    Known::ForgedRst,
+    Known::ForgedMac,
+    Known::ZeroWindow,
+    Known::LostFin,
+    Known::SlowDrip,
+    Known::Starved,
+    Known::TimeWaitPlace,
+];
+
+/// How much is borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bear {
+    /// What is known.
+    Known,
+    /// Everything but this, whatever is known.
+    AllBut(Known),
+    Nothing,
+}
+
+impl Bear {
+    pub fn bears(self, known: Known) -> bool {
+        match self {
+            Bear::Known => STILL_THERE.contains(&known),
+            Bear::AllBut(other) => known != other,
+            Bear::Nothing => false,
+        }
+    }
+}
