@@ -1,8 +1,8 @@
 //! The worker: the only loop over rings, one thread for one RX queue.
 //!
-//! A round takes a batch of received frames through the stack, delivers the
-//! files that were loaded, polls what is due, publishes the frames to send and
-//! kicks the kernel once. A round without work is followed by a short spin and
+//! A round polls what is due, takes a batch of received frames through the stack,
+//! delivers the files that were loaded, publishes the frames to send and kicks
+//! the kernel once. A round without work is followed by a short spin and
 //! then by sleep in `poll()` on the XSK and one eventfd (file completions and
 //! control messages), until the next timer.
 
@@ -210,6 +210,8 @@ impl Worker {
     /// One look at everything; whether there was anything.
     fn round(&mut self, now: Instant) -> Result<bool, Error> {
         self.stack.app.tick(now, SystemTime::now);
+        // First, so that those who wait for room have it before new frames do.
+        self.stack.poll(now, &mut self.xsk.tx);
         let received = self.receive(now);
         let rung = self.waker.answer();
         if rung {
@@ -217,7 +219,6 @@ impl Worker {
             self.deliver(now);
             self.receive_passed(now);
         }
-        self.stack.poll(now, &mut self.xsk.tx);
         let sent = self.send()?;
         if received > 0 {
             self.xsk.rx.commit();

@@ -378,9 +378,12 @@ impl<A: Application> Connection<A> {
             let sent = device.sent;
             let moved = interface.poll_egress(now, device, &mut tcb.sockets);
             if moved == PollResult::None && device.sent == sent {
-                // A timer may have been due with nothing to send for it.
+                // A timer was due with nothing to send for it: asked again, unless it
+                // still is.
                 let at = interface.poll_at(now, &tcb.sockets);
-                return Next::Until(at.map(|at| at.max(now + STUCK_RETRY)));
+                if at.is_some_and(|at| at <= now) {
+                    return Next::Until(Some(now + STUCK_RETRY));
+                }
             }
         }
         Next::Room

@@ -36,15 +36,7 @@ impl Known {
 }
 
 /// See the [module](self).
-const STILL_THERE: &[Known] = &[
-    Known::ForgedRst,
-    Known::ForgedMac,
-    Known::ZeroWindow,
-    Known::LostFin,
-    Known::SlowDrip,
-    Known::Starved,
-    Known::TimeWaitPlace,
-];
+const STILL_THERE: &[Known] = &[];
 
 /// How much is borne.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
-use xdphttpd::net::{Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::net::{self, Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{Limits, Site};
 use xdphttpd::wire::{Direction, Impairments};
@@ -86,13 +86,16 @@ fn server(
             rx_checksum: RxChecksum::Strict,
         },
         mtu_bytes: MTU_BYTES,
-        max_connections: scenario.max_connections,
+        limits: net::Limits {
+            max_connections: scenario.max_connections,
+            ..net::Limits::default()
+        },
     };
     let site = Site::new(loader, Limits::default());
     Stack::new(
         &config,
         &[42; 32],
-        HttpService::new(site, wall(Instant::ZERO)),
+        HttpService::new(site, 64 << 20, wall(Instant::ZERO)),
     )
 }
 
@@ -211,6 +214,8 @@ impl World {
             watch: &mut self.watch,
         };
         self.stack.app.tick(now, || wall(now));
+        // Before new frames take the room, as a worker does.
+        self.stack.poll(now, &mut sink);
         while sink.ready() {
             let Some(frame) = self.to_server.deliver(now) else {
                 break;
@@ -225,7 +230,6 @@ impl World {
                 app.deliver(id, conn, event, now)
             });
         }
-        self.stack.poll(now, &mut sink);
         self.full_since = (!sink.ready()).then(|| self.full_since.unwrap_or(now));
         let full_for = self.full_since.map_or(Duration::ZERO, |since| now - since);
         self.longest_full = self.longest_full.max(full_for);

@@ -34,6 +34,9 @@ impl<A: Application> Stack<A> {
             self.counters.expired_handshake += 1;
             return self.forget(id);
         }
+        if !sink.ready() {
+            return self.ready.push_back(id);
+        }
         let must_repeat = half_open.must_repeat(now);
         let (way, syn_ack) = (half_open.way(), half_open.syn_ack(now));
         let at = half_open.next_at(self.limits.handshake);
