@@ -24,8 +24,8 @@ pub struct Ends {
 pub struct Segment {
     /// The client's port.
     pub port: u16,
-    /// Letters of [`FLAGS`].
-    pub flags: &'static str,
+    /// By the bits of [`FLAGS`].
+    pub flags: u8,
     pub seq: u32,
     pub ack: u32,
     pub window: u16,
@@ -146,7 +146,7 @@ impl Segment {
         tcp.extend(self.seq.to_be_bytes());
         tcp.extend(self.ack.to_be_bytes());
         tcp.push(self.odd.data_offset.unwrap_or(header_words) << 4);
-        tcp.push(flag_bits(self.flags));
+        tcp.push(self.flags);
         tcp.extend(self.window.to_be_bytes());
         tcp.extend([0, 0]);
         tcp.extend(self.urgent.to_be_bytes());

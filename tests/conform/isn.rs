@@ -2,7 +2,7 @@
 
 use super::dialect::Dialect;
 use super::runner::{Link, Wait};
-use crate::common::segment::{Answer, Segment};
+use crate::common::segment::{Answer, Segment, flag_bits};
 use std::collections::HashSet;
 
 /// RFC 6528 §3: a tick of M, microseconds.
@@ -13,7 +13,7 @@ const TICK_US: u64 = 4;
 fn number<L: Link>(link: &mut L, port: u16) -> Result<(u32, u64, u64), String> {
     let segment = |flags, seq| Segment {
         port,
-        flags,
+        flags: flag_bits(flags),
         seq,
         window: 1_000,
         ..Segment::default()

@@ -100,6 +100,7 @@ impl<'a, L: Link> Runner<'a, L> {
             Step::Burst { seg, count, most } => self.burst(seg, *count, *most)?,
             Step::BackOff { want, seconds } => self.back_off(want, *seconds)?,
             Step::Probes { seq, seconds } => self.probes(*seq, *seconds)?,
+            Step::AtMost { segments, seconds } => self.at_most(*segments, *seconds)?,
             Step::Pass(milliseconds) => self.link.pass_ms(*milliseconds),
             Step::OtherPort => {
                 self.port += 1;
@@ -137,7 +138,7 @@ impl<'a, L: Link> Runner<'a, L> {
         }
         let segment = Segment {
             port: self.port,
-            flags: seg.flags,
+            flags: flag_bits(seg.flags),
             seq: self.number(seg.seq),
             ack: self.number(seg.ack),
             window: seg.window,
@@ -155,7 +156,7 @@ impl<'a, L: Link> Runner<'a, L> {
             self.transcript,
             "{:>9} µs > {:4} c({seq}) ack s({ack}) win {} len {}",
             self.link.now_us() - self.began_us,
-            segment.flags,
+            seg.flags,
             segment.window,
             segment.payload.len()
         );
@@ -383,6 +384,18 @@ impl<'a, L: Link> Runner<'a, L> {
                 "expected repeats at growing distances, then silence; got {gaps:?} µs, silence {ended}"
             ))
         }
+    }
+
+    fn at_most(&mut self, segments: u32, seconds: u32) -> Outcome {
+        let end = self.link.now_us() + u64::from(seconds) * 1_000_000;
+        for _ in 0..=segments {
+            let left = Wait::Microseconds(end.saturating_sub(self.link.now_us()));
+            match self.receive(left)? {
+                Some(answer) => self.note(&answer)?,
+                None => return Ok(()),
+            }
+        }
+        Err(format!("more than {segments} segments in {seconds} s"))
     }
 
     fn probes(&mut self, seq: Num, seconds: u32) -> Outcome {

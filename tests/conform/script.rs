@@ -258,6 +258,11 @@ pub enum Step {
         seq: Num,
         seconds: u32,
     },
+    /// So many segments may come in so much time, no more.
+    AtMost {
+        segments: u32,
+        seconds: u32,
+    },
     /// Time passes, milliseconds.
     Pass(u32),
     /// The client goes on from another port, as if nothing had been.
@@ -353,6 +358,11 @@ impl Script {
 
     pub fn probes(self, seq: Num, seconds: u32) -> Script {
         self.step(Step::Probes { seq, seconds })
+    }
+
+    /// No more than so many segments in so many seconds.
+    pub fn at_most(self, segments: u32, seconds: u32) -> Script {
+        self.step(Step::AtMost { segments, seconds })
     }
 
     pub fn data_at_most(self, bytes: u32) -> Script {

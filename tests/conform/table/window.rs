@@ -5,6 +5,89 @@ use crate::conform::script::*;
 const SCALE_7: &[u8] = &[2, 4, 5, 180, 3, 3, 7];
 
 pub fn scripts() -> Vec<Script> {
+    [opening(), shrunk()].concat()
+}
+
+/// The window closes behind a response, and behind the FIN after it, that are
+/// under way: neither may be sent again and again (RFC 9293 §3.8.6, MUST-34).
+fn shrunk() -> Vec<Script> {
+    let rfc = "RFC 9293 §3.8.6, MUST-34; RFC 6298 §5";
+    let cases = [
+        ("nothing of a response and FIN acknowledged", 1),
+        ("half of a response and FIN acknowledged", 100),
+    ];
+    let closing = cases.map(|(name, acknowledged)| {
+        let end = c(1 + LAST_REQ);
+        script(name, rfc)
+            .open()
+            .send(seg("PA").data(LAST_REQUEST))
+            .pass(50)
+            .send(seg("A").seq(end).ack(s(acknowledged)).window(0))
+            .at_most(30, 30)
+            .send(seg("A").seq(end))
+            .at_most(3, 3)
+            .send(seg("FA").seq(end))
+            .answer(ack(c(2 + LAST_REQ)))
+            .memory_only("half a minute passes")
+    });
+    let going_on = script("half of a response acknowledged", rfc)
+        .open()
+        .send(seg("PA").data(REQUEST))
+        .pass(50)
+        .send(seg("A").seq(c(1 + REQ)).ack(s(100)).window(0))
+        .at_most(30, 30)
+        .send(seg("A").seq(c(1 + REQ)).ack(s(100)))
+        .at_most(3, 3)
+        .send(seg("A").seq(c(1 + REQ)))
+        .silence()
+        .memory_only("half a minute passes");
+    let only_fin = script("all of a response acknowledged, but not FIN", rfc)
+        .open()
+        .send(seg("PA").data(LAST_REQUEST))
+        .read_to_fin(c(1 + LAST_REQ), ONE)
+        .send(seg("A").seq(c(1 + LAST_REQ)).ack(next(-1)).window(0))
+        .at_most(30, 10)
+        .send(seg("A").seq(c(1 + LAST_REQ)))
+        .at_most(3, 3)
+        .send(seg("FA").seq(c(1 + LAST_REQ)))
+        .answer(ack(c(2 + LAST_REQ)))
+        .memory_only("ten seconds pass");
+    // Nothing is left to probe the closed window for.
+    let all_after_half = script("half of a response acknowledged, then all", rfc)
+        .open()
+        .send(seg("PA").data(REQUEST))
+        .read(c(1 + REQ), ONE)
+        .send(seg("PA").seq(c(1 + REQ)).data(REQUEST))
+        .answer(want("A").ack(c(1 + 2 * REQ)).with_data().at_last())
+        .send(seg("A").seq(c(1 + 2 * REQ)).ack(next(-9)).window(0))
+        .send(seg("A").seq(c(1 + 2 * REQ)).window(0))
+        .at_most(30, 30)
+        .memory_only("half a minute passes");
+    let all_and_fin = script("half of a response acknowledged, then all and FIN", rfc)
+        .open()
+        .send(seg("PA").data(LAST_REQUEST))
+        .read_to_fin(c(1 + LAST_REQ), ONE)
+        .send(seg("A").seq(c(1 + LAST_REQ)).ack(next(-9)).window(0))
+        .send(seg("A").seq(c(1 + LAST_REQ)).window(0))
+        .at_most(10, 10)
+        .send(seg("FA").seq(c(1 + LAST_REQ)).window(0))
+        .answer(ack(c(2 + LAST_REQ)))
+        .memory_only("ten seconds pass");
+    let before_fin = script("FIN while the window is closed", rfc)
+        .open()
+        .send(seg("FA").window(0))
+        .at_most(30, 30)
+        .send(seg("A").seq(c(2)))
+        .at_most(3, 3)
+        .memory_only("half a minute passes");
+    [
+        closing.to_vec(),
+        vec![going_on, only_fin, all_after_half, all_and_fin, before_fin],
+    ]
+    .concat()
+}
+
+fn opening() -> Vec<Script> {
     let big = big();
     vec![
         script("a closed window holds the response", "RFC 9293 §3.8.6.1")

@@ -1,0 +1,27 @@
+//! What the fuzz targets do with an input: for libFuzzer, and for the tests that
+//! run the corpus again.
+//!
+//! A run ends in a panic when the [`world`] is out of order, and in nothing else.
+
+pub mod cookie_acks;
+pub mod established;
+pub mod frames;
+mod input;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+/// A target's name and what it does.
+pub type Target = (&'static str, fn(&Path, &[u8]));
+
+/// All targets. Each corpus is the directory of its name.
+pub const TARGETS: [Target; 3] = [
+    ("frames", frames::run),
+    ("established", established::run),
+    ("cookie_acks", cookie_acks::run),
+];
+
+/// The files served, given the directory of the fuzz crate.
+pub fn site(fuzz: impl AsRef<Path>) -> PathBuf {
+    fuzz.as_ref().join("site")
+}
