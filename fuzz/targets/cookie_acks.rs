@@ -15,7 +15,7 @@ use crate::common::segment::{Answer, Segment, flag_bits};
 use crate::common::{ENDS, stack_config};
 use std::collections::HashSet;
 use std::path::Path;
-use xdphttpd::net::{Duration, StackConfig};
+use xdphttpd::net::Duration;
 
 const CONNECTIONS: usize = 128;
 /// Half-open connections that the stack keeps, and clients that ask for one.
@@ -30,14 +30,9 @@ const FIN: u8 = 4;
 const SYN_INSTEAD: u8 = 8;
 const TIME_PASSES: u8 = 16;
 
-/// Sets how many half-open connections the stack keeps before it answers SYNs
-/// without keeping anything. The one place to set it: the stack has no such
-/// limit yet, so that every number is remembered.
-fn set_half_open_limit(_config: &mut StackConfig, _limit: usize) {}
-
 pub fn run(site: &Path, input: &[u8]) {
     let mut config = stack_config(CONNECTIONS);
-    set_half_open_limit(&mut config, HALF_OPEN);
+    config.limits.max_half_open = HALF_OPEN;
     let mut crowd = Crowd {
         world: World::new(site, &config),
         issued: HashSet::new(),

@@ -2,7 +2,7 @@
 //! time: for tests of what the stack remembers, how long, and what it forgets.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
-use crate::common::segment::{Answer, Ends, Segment};
+use crate::common::segment::{Answer, Ends, Segment, flag_bits};
 use crate::common::{ENDS, Lab, stack_config, stack_of};
 use std::net::Ipv4Addr;
 use xdphttpd::net::{Duration, Limits};
@@ -110,7 +110,7 @@ impl Peer {
     pub fn segment(&self, flags: &'static str, payload: &[u8]) -> Segment {
         Segment {
             port: self.port,
-            flags,
+            flags: flag_bits(flags),
             seq: self.seq,
             ack: if flags.contains('A') { self.ack } else { 0 },
             window: self.window,
