@@ -39,6 +39,10 @@ pub struct Connection<A: Application> {
     pub in_ready: bool,
     /// When it last had a turn.
     pub turned_at: Instant,
+    /// Which of the stack's lists it is in.
+    pub rank: Rank,
+    /// When it was last put in order there, while busy.
+    pub ranked_at: Instant,
     /// Its challenge ACKs.
     pub challenges: Challenges,
     tcb: Option<Tcb>,
@@ -66,6 +70,17 @@ pub struct Connection<A: Application> {
     progress: Progress,
 }
 
+/// What a socket holds.
+#[derive(Clone, Copy, Default)]
+struct Queues {
+    /// Handed over and not acknowledged.
+    send_bytes: u32,
+    /// Received in order and not taken.
+    recv_bytes: u32,
+    /// The peer's FIN has come.
+    peer_closed: bool,
+}
+
 /// How a response gets on.
 #[derive(Clone, Copy)]
 struct Progress {
@@ -76,6 +91,21 @@ struct Progress {
     /// SND.UNA at the beginning of the time that the rate is averaged over.
     window_una: u32,
     window_since: Instant,
+}
+
+/// Which list of the stack's an open connection stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// None: it has no socket and waits for the rest of a request.
+    None,
+    /// With a socket that has something to do.
+    Busy,
+    /// With a socket that has not, in want of the rest of a request.
+    Quiet,
+    /// With such a socket, in want of a request.
+    QuietIdle,
+    /// Without a socket, in want of a request.
+    Idle,
 }
 
 /// Which limit has ended a connection.
@@ -110,6 +140,8 @@ impl<A: Application> Connection<A> {
             app,
             in_ready: false,
             turned_at: now,
+            rank: Rank::None,
+            ranked_at: now,
             challenges: Challenges::default(),
             tcb: None,
             stays_small: false,
@@ -140,11 +172,13 @@ impl<A: Application> Connection<A> {
     }
 
     /// What is known of it, for judging segments.
+    #[inline]
     pub fn view(&self) -> View {
-        let rcv_nxt = self.rcv_nxt();
+        let queues = self.queues();
+        let rcv_nxt = self.rcv_nxt_after(queues);
         let edge = self.said.ack.wrapping_add(self.said.window.into());
         View {
-            snd_una: self.snd_una(),
+            snd_una: self.snd_end.wrapping_sub(queues.send_bytes),
             snd_nxt: self.said.end,
             max_window_bytes: self.max_window_bytes,
             rcv_nxt,
@@ -158,31 +192,45 @@ impl<A: Application> Connection<A> {
         self.peer.timestamps
     }
 
-    fn send_queue(&self) -> usize {
-        self.tcb.as_ref().map_or(0, |tcb| tcb.peek().send_queue())
+    /// What its socket holds; nothing if it has none.
+    #[inline]
+    fn queues(&self) -> Queues {
+        use State::{CloseWait, Closed, Closing, LastAck, TimeWait};
+        let Some(tcb) = &self.tcb else {
+            return Queues::default();
+        };
+        let socket = tcb.peek();
+        let peer_closed = matches!(
+            socket.state(),
+            CloseWait | LastAck | Closing | TimeWait | Closed
+        );
+        Queues {
+            send_bytes: socket.send_queue() as u32,
+            recv_bytes: socket.recv_queue() as u32,
+            peer_closed,
+        }
     }
 
-    fn recv_queue(&self) -> usize {
-        self.tcb.as_ref().map_or(0, |tcb| tcb.peek().recv_queue())
+    #[inline]
+    fn rcv_nxt_after(&self, queues: Queues) -> u32 {
+        self.rcv_base
+            .wrapping_add(queues.recv_bytes + u32::from(queues.peer_closed))
+    }
+
+    fn send_queue(&self) -> u32 {
+        self.queues().send_bytes
     }
 
     fn snd_una(&self) -> u32 {
-        self.snd_end.wrapping_sub(self.send_queue() as u32)
+        self.snd_end.wrapping_sub(self.send_queue())
     }
 
     fn rcv_nxt(&self) -> u32 {
-        self.rcv_base
-            .wrapping_add(self.recv_queue() as u32 + u32::from(self.peer_closed()))
+        self.rcv_nxt_after(self.queues())
     }
 
     fn peer_closed(&self) -> bool {
-        use State::{CloseWait, Closed, Closing, LastAck, TimeWait};
-        self.tcb.as_ref().is_some_and(|tcb| {
-            matches!(
-                tcb.peek().state(),
-                CloseWait | LastAck | Closing | TimeWait | Closed
-            )
-        })
+        self.queues().peer_closed
     }
 
     /// Takes note of what an acceptable segment says beside its text: `current`
@@ -316,10 +364,11 @@ impl<A: Application> Connection<A> {
     pub fn observe(&mut self, app: &A, now: Instant) {
         self.turned_at = now;
         let mut waits = app.waits(&self.app);
-        if self.send_queue() > 0 {
+        let send_bytes = self.send_queue();
+        if send_bytes > 0 {
             waits.stage = Stage::Response;
         }
-        let snd_una = self.snd_una();
+        let snd_una = self.snd_end.wrapping_sub(send_bytes);
         if waits != self.waits {
             if waits.stage == Stage::Response && self.waits.stage != Stage::Response {
                 self.progress.window_una = snd_una;
@@ -336,9 +385,20 @@ impl<A: Application> Connection<A> {
         }
     }
 
-    /// Whether it has been in want of a request since it was last observed.
+    /// Whether it was in want of a request when it was last observed.
     pub fn is_idle(&self) -> bool {
         self.waits.stage == Stage::Idle
+    }
+
+    /// Which list it belongs in.
+    pub fn due_rank(&self) -> Rank {
+        match (self.is_awake(), self.is_idle()) {
+            (true, _) if !self.is_quiet() => Rank::Busy,
+            (true, true) => Rank::QuietIdle,
+            (true, false) => Rank::Quiet,
+            (false, true) => Rank::Idle,
+            (false, false) => Rank::None,
+        }
     }
 
     /// Since when nothing of what it sends was acknowledged.

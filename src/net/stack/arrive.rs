@@ -26,7 +26,7 @@ impl<A: Application> Stack<A> {
         let Some(id) = self.table.find(segment.flow) else {
             return self.arrive_first(segment, now, sink);
         };
-        match self.table.get_mut(id) {
+        match self.table.get(id) {
             Some(Entry::Open(_)) => self.arrive_open(id, segment, now, sink),
             Some(Entry::Closing(_)) => self.arrive_closing(id, segment, now, sink),
             Some(Entry::HalfOpen(_)) => self.arrive_half_open(id, segment, now, sink),

@@ -3,16 +3,18 @@
 
 use super::{Entry, MAX_QUIET, SLEEP_AFTER, Stack, micros};
 use crate::net::app::{Application, Outcome};
-use crate::net::connection::{Connection, Next};
+use crate::net::connection::{Connection, Next, Rank};
 use crate::net::device::{Device, serve_address};
 use crate::net::flow::ConnId;
 use crate::net::link::FrameSink;
 use crate::net::pool::{Pool, Size};
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 
 /// A connection whose response has not got on for this long loses its socket to
 /// one that has use for it, when memory is used up.
-const PRESSED_STALL: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(5);
+const PRESSED_STALL: Duration = Duration::from_secs(5);
+/// How exactly the busy ones are kept in order of their progress.
+const RANK_EVERY: Duration = Duration::from_millis(500);
 
 impl<A: Application> Stack<A> {
     /// See the [module](self); `packet` is what came.
@@ -23,7 +25,11 @@ impl<A: Application> Stack<A> {
         now: Instant,
         sink: &mut S,
     ) {
-        if !self.give_socket(id, now, sink) {
+        let is_awake = match self.table.get(id) {
+            Some(Entry::Open(connection)) => connection.is_awake(),
+            _ => return,
+        };
+        if !is_awake && !self.give_socket(id, now, sink) {
             return self.go_without_socket(id, packet.is_some());
         }
         let Some(Entry::Open(connection)) = self.table.get_mut(id) else {
@@ -67,15 +73,8 @@ impl<A: Application> Stack<A> {
         }
     }
 
-    /// Makes sure that a connection has a socket; false when there is none.
+    /// Gives a connection at rest a socket; false when there is none.
     fn give_socket<S: FrameSink>(&mut self, id: ConnId, now: Instant, sink: &mut S) -> bool {
-        let is_awake = |entry: Option<&mut Entry<A>>| match entry {
-            Some(Entry::Open(connection)) => connection.is_awake(),
-            _ => false,
-        };
-        if is_awake(self.table.get_mut(id)) {
-            return true;
-        }
         let tcb = match self.pool.take(Size::Small) {
             Some(tcb) => tcb,
             None if self.free_socket(now, sink) => match self.pool.take(Size::Small) {
@@ -152,26 +151,38 @@ impl<A: Application> Stack<A> {
                 self.timers.set(index, micros(at));
             }
         }
-        let (is_quiet, is_awake) = (connection.is_quiet(), connection.is_awake());
-        if is_quiet {
-            self.busy.leave(index);
-            self.quiet.renew(index);
-        } else if is_awake {
-            self.quiet.leave(index);
-            // Moved only when it got on, so that the first has stood still longest.
-            if connection.stalled_since() == now {
-                self.busy.renew(index);
-            } else {
-                self.busy.enter(index);
-            }
+        let (rank, was) = (connection.due_rank(), connection.rank);
+        // Put in order again as rarely as the order's use allows.
+        let is_late = match rank {
+            Rank::Busy => connection.stalled_since() >= connection.ranked_at + RANK_EVERY,
+            Rank::Quiet | Rank::QuietIdle => true,
+            Rank::None | Rank::Idle => false,
+        };
+        if rank != was || is_late {
+            connection.rank = rank;
+            connection.ranked_at = now;
+            self.rank(index, rank);
         }
-        if connection.is_idle() && (is_quiet || !is_awake) {
-            self.idle.enter(index);
+    }
+
+    /// Puts a connection last in its lists.
+    fn rank(&mut self, index: u32, rank: Rank) {
+        let is_idle = matches!(rank, Rank::Idle | Rank::QuietIdle);
+        if is_idle {
+            self.idle.renew(index);
         } else {
             self.idle.leave(index);
         }
-        if is_quiet {
+        if rank == Rank::Busy {
+            self.busy.renew(index);
+        } else {
+            self.busy.leave(index);
+        }
+        if matches!(rank, Rank::Quiet | Rank::QuietIdle) {
+            self.quiet.renew(index);
             self.bound_quiet();
+        } else {
+            self.quiet.leave(index);
         }
     }
 
@@ -208,6 +219,7 @@ impl<A: Application> Stack<A> {
         self.quiet.leave(id.index());
         if let Some(Entry::Open(connection)) = self.table.get_mut(id) {
             let tcb = connection.sleep();
+            connection.rank = connection.due_rank();
             let at = connection.patience_ends(&self.limits);
             self.timers.set(id.index(), micros(at));
             if let Some(tcb) = tcb {
