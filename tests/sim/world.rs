@@ -316,7 +316,7 @@ impl World {
         if to_clients {
             self.to_clients.cut();
         }
-        self.cut_since = Some(self.now);
+        self.cut_since.get_or_insert(self.now);
     }
 
     fn mend(&mut self) {
