@@ -55,7 +55,7 @@ pub fn judge(world: &World, terms: &Terms) -> Report {
         simulated_us: world.simulated().total_micros(),
         digest: world.watch.digest(),
         frames: world.to_server.tally.delivered + world.to_clients.tally.sent,
-        violations: world.complaints.clone(),
+        violations: world.complaints.first().cloned().into_iter().collect(),
         ..Report::default()
     };
     for outcome in world.clients.iter().flat_map(|client| &client.outcomes) {
