@@ -10,7 +10,8 @@ pub enum Known {
     ForgedRst,
     /// Answers follow the Ethernet address of any segment, a forged one too.
     ForgedMac,
-    /// A pure ACK that closes the window while the retransmit timer runs.
+    /// A pure ACK that closes the window while the retransmit timer runs: nothing
+    /// is retransmitted any more, or single bytes of the wrong place for ever.
     ZeroWindow,
     /// A lost FIN is not sent again when duplicate ACKs follow.
     LostFin,

@@ -5,7 +5,8 @@
 //! honest [`client`]s follow [`script`]s, hostile ones make an [`attack`]
 //! ([`attacks_blind`], [`attacks_connected`]); [`watch`] sees every frame,
 //! [`world`] lets the time pass, a [`scenario`] says who does what (drawn from a
-//! seed, or one of the [`cases`] made by hand), and the [`verdict`] says what must hold in the end, except what is [`known`].
+//! seed, or one of the [`cases`] made by hand), and the [`verdict`] says what must
+//! hold in the end, except what is [`known`].
 
 pub mod attack;
 pub mod attacks_blind;

@@ -14,6 +14,9 @@ use xdphttpd::wire::{Direction, Tally};
 /// has had none.
 const LONG_WITHOUT_ROOM: Duration = Duration::from_secs(10);
 
+/// The end of connections that may still be there.
+const HANGS: &str = "borne: zero window";
+
 /// What a scenario says about what may go wrong in it; taken before it runs.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -52,7 +55,7 @@ pub fn judge(world: &World, terms: &Terms) -> Report {
         simulated_us: world.simulated().total_micros(),
         digest: world.watch.digest(),
         frames: world.to_server.tally.delivered + world.to_clients.tally.sent,
-        violations: world.complaints.clone(),
+        violations: world.complaints.first().cloned().into_iter().collect(),
         ..Report::default()
     };
     for outcome in world.clients.iter().flat_map(|client| &client.outcomes) {
@@ -72,7 +75,11 @@ pub fn judge(world: &World, terms: &Terms) -> Report {
         let what = format!("{refused} SYNs found no place, though there were some");
         report.violations.push(what);
     }
-    judge_rest(world, &mut report.violations);
+    judge_wire(world, &mut report.violations);
+    // A connection that hangs at a closed window may do so for ever.
+    if !report.ends.contains_key(HANGS) {
+        judge_leftovers(world, &mut report.violations);
+    }
     report
 }
 
@@ -117,7 +124,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
     let flow = outcome.flow.as_ref();
     let all = outcome.done == outcome.session.requests.len();
     let since = |at: Option<Instant>| at.is_some_and(|at| at >= outcome.began);
-    let stuck = flow.is_some_and(|flow| since(flow.stuck_at));
+    let stuck = flow.is_some_and(|flow| since(flow.closed_window_at));
     // A client that has given up may have been cut off from the start.
     let unheard = outcome.end == End::GivenUp && since(Some(world.watch.blackout_until));
     let apart = unheard || flow.is_some_and(|flow| since(flow.blamed_at));
@@ -131,7 +138,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
         (world.loader.failed.get() > 0, "file not readable"),
         (exposed(Known::ForgedRst), "borne: forged RST"),
         (exposed(Known::ForgedMac), "borne: forged MAC"),
-        (stuck && bear(Known::ZeroWindow), "borne: zero window"),
+        (stuck && bear(Known::ZeroWindow), HANGS),
         (all && bear(Known::LostFin), "borne: lost FIN"),
         (waited && bear(Known::Starved), "borne: starved"),
         (terms.drains, "server ended"),
@@ -142,56 +149,52 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
         .find_map(|(holds, reason)| holds.then_some(reason))
 }
 
-/// The server and the wire, after everything.
-fn judge_rest(world: &World, violations: &mut Vec<String>) {
+/// What is left when all is over: nothing.
+fn judge_leftovers(world: &World, violations: &mut Vec<String>) {
+    let counters = world.stack.counters;
+    let open = world.stack.connections();
+    let timer = world.stack.next_at();
+    let in_flight = world.in_flight();
+    complain_unless(
+        violations,
+        [
+            (open == 0, format!("{open} connections left")),
+            (timer.is_none(), format!("a timer left at {timer:?}")),
+            (in_flight == 0, format!("{in_flight} frames under way")),
+            (
+                counters.accepted == counters.closed,
+                format!("{} accepted, {} closed", counters.accepted, counters.closed),
+            ),
+        ],
+    );
+}
+
+/// Frames in, frames out, frames counted.
+fn judge_wire(world: &World, violations: &mut Vec<String>) {
     let counters = world.stack.counters;
     let (inwards, outwards) = (world.to_server.tally, world.to_clients.tally);
-    let open = world.stack.connections();
-    for (holds, what) in [
-        (open == 0, format!("{open} connections left")),
-        (
-            world.stack.next_at().is_none(),
-            format!("a timer left at {:?}", world.stack.next_at()),
-        ),
-        (
-            world.in_flight() == 0,
-            format!("{} frames still under way", world.in_flight()),
-        ),
-        (
-            counters.rx_frames == inwards.delivered,
-            format!(
-                "{} frames received, {} counted",
-                inwards.delivered, counters.rx_frames
+    let drops = counters.drop_no_room;
+    complain_unless(
+        violations,
+        [
+            (
+                counters.rx_frames == inwards.delivered,
+                format!("{} received, not {inwards:?}", counters.rx_frames),
             ),
-        ),
-        (
-            counters.tx_frames == outwards.sent,
-            format!(
-                "{} frames sent, {} counted",
-                outwards.sent, counters.tx_frames
+            (
+                counters.tx_frames == outwards.sent,
+                format!("{} sent, not {outwards:?}", counters.tx_frames),
             ),
-        ),
-        (
-            counters.accepted == counters.closed,
-            format!("{} accepted, {} closed", counters.accepted, counters.closed),
-        ),
-        (
-            counters.drop_no_room == 0,
-            format!("{} segments taken without room", counters.drop_no_room),
-        ),
-        (
-            balances(&world.to_server),
-            format!("the wire in: {inwards:?}"),
-        ),
-        (
-            balances(&world.to_clients),
-            format!("the wire out: {outwards:?}"),
-        ),
-    ] {
-        if !holds {
-            violations.push(what);
-        }
-    }
+            (drops == 0, format!("{drops} segments taken without room")),
+            (balances(&world.to_server), format!("lost: {inwards:?}")),
+            (balances(&world.to_clients), format!("lost: {outwards:?}")),
+        ],
+    );
+}
+
+fn complain_unless<const N: usize>(violations: &mut Vec<String>, checks: [(bool, String); N]) {
+    let broken = checks.into_iter().filter(|(holds, _)| !holds);
+    violations.extend(broken.map(|(_, what)| what));
 }
 
 fn balances(direction: &Direction) -> bool {

@@ -11,7 +11,7 @@ use xdphttpd::wire::Sender;
 /// that was not idle.
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 /// Frames that the wire must have lost in that silence to be blamed for it.
-const BLAMED_LOSSES: u32 = 3;
+const BLAMED_LOSSES: u32 = 2;
 /// Frames kept for who replays them.
 const CAPTURED_FRAMES: usize = 256;
 
@@ -32,9 +32,8 @@ pub struct Flow {
     /// When the server last got a frame of it, and what the wire has lost since.
     heard_at: Instant,
     lost_since: u32,
-    window: u16,
-    /// When the client's window was closed and nobody had said anything for long.
-    pub stuck_at: Option<Instant>,
+    /// When the client last closed its window.
+    pub closed_window_at: Option<Instant>,
     /// When the wire had kept server and client apart for so long that either may
     /// have given up.
     pub blamed_at: Option<Instant>,
@@ -146,9 +145,6 @@ impl Watch {
             if silent && blamed {
                 flow.blamed_at = Some(self.now);
             }
-            if silent && flow.window == 0 {
-                flow.stuck_at = Some(self.now);
-            }
         }
     }
 
@@ -206,8 +202,7 @@ impl Flow {
             open: false,
             heard_at: now,
             lost_since: 0,
-            window: syn.window,
-            stuck_at: None,
+            closed_window_at: None,
             blamed_at: None,
         }
     }
@@ -216,8 +211,8 @@ impl Flow {
         if !seen.syn {
             self.begin_silence(now);
         }
-        if seen.ack_flag && !after(self.acked, seen.ack) {
-            self.window = seen.window;
+        if seen.window == 0 && seen.ack_flag && !after(self.acked, seen.ack) {
+            self.closed_window_at = Some(now);
         }
         if seen.ack_flag && after(seen.ack, self.acked) && !after(seen.ack, self.server_next) {
             self.acked = seen.ack;

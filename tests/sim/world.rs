@@ -197,6 +197,7 @@ impl World {
         self.watch.now = self.now;
         self.loader.now.set(self.now);
         let moved = self.serve();
+        self.look_for_stray_timers();
         self.deliver();
         self.let_peers_act();
         self.pass_time(moved);
@@ -234,6 +235,16 @@ impl World {
         let full_for = self.full_since.map_or(Duration::ZERO, |since| now - since);
         self.longest_full = self.longest_full.max(full_for);
         woken || before != (self.to_server.tally, self.to_clients.tally)
+    }
+
+    /// Without a connection there is nothing to wait for.
+    fn look_for_stray_timers(&mut self) {
+        let stack = &self.stack;
+        let full = self.full_since.is_some() || self.now < self.stopped_until;
+        if stack.connections() == 0 && stack.next_at().is_some() && !full {
+            let what = format!("at {} a timer without a connection", self.now);
+            self.complaints.push(what);
+        }
     }
 
     /// Brings frames to those that they are addressed to.
@@ -320,7 +331,7 @@ impl World {
         if to_clients {
             self.to_clients.cut();
         }
-        self.cut_since = Some(self.now);
+        self.cut_since.get_or_insert(self.now);
     }
 
     fn mend(&mut self) {
