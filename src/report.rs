@@ -149,9 +149,10 @@ fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, second
         total(now, |s| s.net.closed),
     );
     text.push_str(&format!(
-        "\n  tcp: {} half-open, {} closing, {}",
+        "\n  tcp: {} half-open, {} closing, {} in TIME-WAIT, {}",
         total(now, |s| s.census.half_open),
         total(now, |s| s.census.closing),
+        total(now, |s| s.census.time_wait),
         plural(total(now, |s| s.census.sockets), "socket"),
     ));
     text.push_str(&format!(

@@ -15,6 +15,8 @@ pub struct NetCounters {
     pub cookies_sent: u64,
     /// Connections rebuilt from one.
     pub cookies_redeemed: u64,
+    /// Segments of no connection that brought none back while some were out.
+    pub drop_no_cookie: u64,
     /// Connections whose handshake was completed.
     pub accepted: u64,
     /// Of those, the ones that are open no more: all that they had to send is
@@ -75,6 +77,8 @@ pub struct NetCounters {
     pub drop_no_memory: u64,
     /// Turns that ended because no frame could be had to send.
     pub waits_for_room: u64,
+    /// ACKs, FINs and RSTs that there was no frame for.
+    pub unsent: u64,
     /// Segments whose answer would have had no frame to go into.
     pub drop_no_room: u64,
 }
@@ -86,8 +90,9 @@ pub struct Census {
     pub half_open: u64,
     /// Connections: accepted, and not closed yet.
     pub open: u64,
-    /// From our FIN to the end of TIME-WAIT.
+    /// From our FIN until it and the peer's are acknowledged.
     pub closing: u64,
+    pub time_wait: u64,
     /// Of the open ones, those with a socket.
     pub sockets: u64,
 }
@@ -137,6 +142,7 @@ impl Snapshot {
         }),
         ("closing forgotten early", |s| s.net.closing_full),
         ("answered with a cookie", |s| s.net.cookies_sent),
+        ("stray without a cookie", |s| s.net.drop_no_cookie),
         ("handshake timed out", |s| s.net.expired_handshake),
         ("request head timed out", |s| s.net.expired_head),
         ("request body timed out", |s| s.net.expired_body),
@@ -147,7 +153,7 @@ impl Snapshot {
         ("reset by peer", |s| s.net.reset_by_peer),
         ("wait for TX room", |s| s.net.waits_for_room),
         ("answered 5xx", |s| s.http.responses_5xx),
-        ("no room to answer", |s| s.net.drop_no_room),
+        ("no room to answer", |s| s.net.drop_no_room + s.net.unsent),
         ("challenged", |s| s.net.challenged),
         ("reset for stray", |s| s.net.resets_for_strays),
         ("bad request head", |s| s.http.refused_heads),

@@ -208,7 +208,7 @@ fn statistics_count_requests_and_connections() {
     );
     // The refused one was closed by the server, which keeps it in TIME-WAIT.
     assert!(
-        text.contains("tcp: 0 half-open, 1 closing, 0 sockets"),
+        text.contains("tcp: 0 half-open, 0 closing, 1 in TIME-WAIT, 0 sockets"),
         "{text}"
     );
     let redirected = |line: &str| {

@@ -100,7 +100,7 @@ fn connections_that_have_ended_take_no_place() {
     }
     let census = host.lab.stack.census();
     let want = Census {
-        closing: 6,
+        time_wait: 6,
         ..Census::default()
     };
     assert_eq!(census, want, "bounded, and without sockets");
@@ -229,16 +229,20 @@ fn cookies_that_were_not_given_or_are_too_old_make_no_connection() {
         let mut forged = genuine.segment("PA", GET);
         forged.seq = forged.seq.wrapping_add(seq);
         forged.ack = forged.ack.wrapping_add(ack);
-        let answers = peer.send(&mut host, &forged);
-        assert_eq!(flags(&answers), ["R"], "{seq} {ack}");
-        assert_eq!(answers[0].tcp.sequence_number, forged.ack);
+        // Silence, not RST: it may be a later segment of one that was lost.
+        assert_eq!(
+            flags(&peer.send(&mut host, &forged)),
+            [""; 0],
+            "{seq} {ack}"
+        );
     }
     assert_eq!(host.counters().accepted, 0);
     let mut other = Peer {
         port: 2,
         ..genuine.clone()
     };
-    assert_eq!(flags(&other.say(&mut host, "PA", GET)), ["R"]);
+    assert_eq!(flags(&other.say(&mut host, "PA", GET)), [""; 0]);
+    assert_eq!(host.counters().drop_no_cookie, 5);
     host.wait_s(129);
     assert_eq!(flags(&peer.say(&mut host, "PA", GET)), ["R"]);
     assert_eq!(

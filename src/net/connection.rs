@@ -37,6 +37,8 @@ pub struct Connection<A: Application> {
     pub app: A::Conn,
     /// Whether it stands in line for room to send.
     pub in_ready: bool,
+    /// Whether it should have had a turn and there was no socket for it.
+    pub wants_socket: bool,
     /// When it last had a turn.
     pub turned_at: Instant,
     /// Which of the stack's lists it is in.
@@ -139,6 +141,7 @@ impl<A: Application> Connection<A> {
             link: made.link,
             app,
             in_ready: false,
+            wants_socket: false,
             turned_at: now,
             rank: Rank::None,
             ranked_at: now,

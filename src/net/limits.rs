@@ -16,7 +16,8 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Handshakes remembered at most; further ones are answered with SYN cookies.
     pub max_half_open: usize,
-    /// Connections in TIME-WAIT at most; above it the oldest is forgotten.
+    /// Closing connections at most, TIME-WAIT included; above it the oldest in
+    /// TIME-WAIT is forgotten.
     pub max_time_wait: usize,
     /// Connections at most from one source network; SYNs above it are ignored.
     pub max_per_source: Option<usize>,

@@ -43,9 +43,14 @@ impl Size {
 
 /// The least memory for `max_connections`, bytes.
 pub fn least_bytes(max_connections: usize) -> usize {
+    bytes_for(max_connections, MIN_SOCKETS)
+}
+
+/// Memory for `max_connections` and so many small `sockets`, bytes.
+pub fn bytes_for(max_connections: usize, sockets: usize) -> usize {
     max_connections
         .saturating_mul(RECORD_BYTES)
-        .saturating_add(MIN_SOCKETS * Size::Small.bytes())
+        .saturating_add(sockets.saturating_mul(Size::Small.bytes()))
 }
 
 /// All sockets of a stack, in use or spare.

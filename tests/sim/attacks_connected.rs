@@ -68,6 +68,7 @@ pub struct SlowDrip {
     pub every: Duration,
     said: usize,
     began: Option<Instant>,
+    overdue: bool,
     dripped_on: bool,
 }
 
@@ -91,7 +92,9 @@ impl Attack for SlowDrip {
             self.tcp.connect(me, random, 64_000, cx);
         } else if !self.tcp.ended {
             let began = *self.began.get_or_insert(cx.now);
-            self.dripped_on |= cx.now >= began + LONGEST_HEAD;
+            // Twice, for the clock may have jumped just before the first time.
+            self.dripped_on |= self.overdue;
+            self.overdue = cx.now >= began + LONGEST_HEAD;
             let byte = HEAD.get(self.said).copied().unwrap_or(b'x');
             self.tcp.say(me, 64_000, &[byte], cx);
             self.said += 1;

@@ -26,6 +26,15 @@ impl Scenario {
         if draw.one_in(5) {
             scenario.max_connections = pick(&mut draw.random, &[1, 2, 4, 8]);
         }
+        if draw.one_in(4) {
+            scenario.sockets = Some(pick(&mut draw.random, &[1, 2, 4, 8]));
+        }
+        if draw.one_in(3) {
+            scenario.max_half_open = pick(&mut draw.random, &[1, 2, 8]);
+        }
+        if draw.one_in(4) {
+            scenario.max_time_wait = pick(&mut draw.random, &[1, 4]);
+        }
         if draw.one_in(2) {
             scenario.load_latency = Duration::from_millis(pick(&mut draw.random, &[1, 20, 300]));
         }

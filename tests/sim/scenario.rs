@@ -6,7 +6,7 @@ use super::raw::Place;
 use super::script::{Script, Session};
 use super::world::Event;
 use std::net::Ipv4Addr;
-use xdphttpd::net::{Duration, Instant};
+use xdphttpd::net::{Duration, Instant, Limits, pool};
 use xdphttpd::wire::Impairments;
 
 /// Connections that no scenario of this size can fill.
@@ -23,6 +23,10 @@ pub struct Scenario {
     /// Room of the server's TX ring.
     pub tx_frames: usize,
     pub max_connections: usize,
+    /// Sockets that the server has memory for; `None`: for all.
+    pub sockets: Option<usize>,
+    pub max_half_open: usize,
+    pub max_time_wait: usize,
     /// What a look at the disk takes at most, and how often a read fails.
     pub load_latency: Duration,
     pub read_failures: f64,
@@ -41,6 +45,9 @@ impl Scenario {
             impairments: [Impairments::NONE; 2],
             tx_frames: 2_048,
             max_connections: PLENTY,
+            sockets: None,
+            max_half_open: PLENTY,
+            max_time_wait: PLENTY,
             load_latency: Duration::ZERO,
             read_failures: 0.0,
             exposes: Vec::new(),
@@ -80,7 +87,21 @@ impl Scenario {
 
     /// Whether a client may find no place.
     pub fn is_crowded(&self) -> bool {
-        self.max_connections < PLENTY
+        self.max_connections < PLENTY || self.sockets.is_some()
+    }
+
+    /// What the server may hold.
+    pub fn limits(&self) -> Limits {
+        let most = self.max_connections;
+        let plenty = Limits::default();
+        let memory = |sockets| pool::bytes_for(most, sockets);
+        Limits {
+            max_connections: most,
+            memory_bytes: self.sockets.map_or(plenty.memory_bytes, memory),
+            max_half_open: self.max_half_open,
+            max_time_wait: self.max_time_wait,
+            ..plenty
+        }
     }
 
     pub fn drains(&self) -> bool {

@@ -130,6 +130,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
     let apart = unheard || flow.is_some_and(|flow| since(flow.blamed_at));
     let aborts = matches!(outcome.session.ending, Ending::Abort(_));
     let waited = world.longest_full >= LONG_WITHOUT_ROOM;
+    let closing_full = world.stack.counters.closing_full > 0;
     let bear = |known| terms.bear.bears(known);
     let exposed = |known| terms.exposes.contains(&known) && bear(known);
     let reasons = [
@@ -141,6 +142,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
         (stuck && bear(Known::ZeroWindow), HANGS),
         (all && bear(Known::LostFin), "borne: lost FIN"),
         (waited && bear(Known::Starved), "borne: starved"),
+        (all && closing_full, "closing forgotten"),
         (terms.drains, "server ended"),
         (terms.crowded, "no place"),
     ];

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
-use xdphttpd::net::{self, Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::net::{Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{Limits, Site};
 use xdphttpd::wire::{Direction, Impairments};
@@ -86,10 +86,7 @@ fn server(
             rx_checksum: RxChecksum::Strict,
         },
         mtu_bytes: MTU_BYTES,
-        limits: net::Limits {
-            max_connections: scenario.max_connections,
-            ..net::Limits::default()
-        },
+        limits: scenario.limits(),
     };
     let site = Site::new(loader, Limits::default());
     Stack::new(

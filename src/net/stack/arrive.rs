@@ -52,6 +52,9 @@ impl<A: Application> Stack<A> {
                     self.counters.cookies_redeemed += 1;
                     self.admit(None, &made, segment, now, sink);
                 }
+                // While cookies are out it may be the second segment of a client
+                // whose first was lost: that one will come again.
+                None if now < self.cookies_until => self.counters.drop_no_cookie += 1,
                 None => self.refuse(segment, sink),
             },
         }
@@ -308,6 +311,7 @@ impl<A: Application> Stack<A> {
             }
             Answer::Over => return self.forget(id),
         }
+        self.rank_closing(id);
         self.timer(id, now, sink);
     }
 }

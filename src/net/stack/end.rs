@@ -52,14 +52,14 @@ impl<A: Application> Stack<A> {
             return;
         };
         let expired = connection.expired(&self.limits, now);
-        let is_awake = connection.is_awake();
+        let has_turn = connection.is_awake() || connection.wants_socket;
         *match expired {
             Some(Expired::KeepAlive) => &mut self.counters.expired_keep_alive,
             Some(Expired::Head) => &mut self.counters.expired_head,
             Some(Expired::Body) => &mut self.counters.expired_body,
             Some(Expired::SendStall) => &mut self.counters.expired_send_stall,
             Some(Expired::SendRate) => &mut self.counters.expired_send_rate,
-            None if is_awake => return self.turn(id, None, now, sink),
+            None if has_turn => return self.turn(id, None, now, sink),
             None => return self.settle(id, None, now),
         } += 1;
         match expired {
@@ -121,9 +121,9 @@ impl<A: Application> Stack<A> {
         if let Entry::Open(connection) = std::mem::replace(entry, Entry::Closing(closing)) {
             self.leave_open(id, *connection);
         }
-        self.closing.enter(id.index());
-        self.bound_closing();
+        self.rank_closing(id);
         self.timer(id, now, sink);
+        self.bound_closing();
     }
 
     /// Ends a connection with RST.
@@ -143,7 +143,10 @@ impl<A: Application> Stack<A> {
         match self.table.remove(id) {
             Some(Entry::Open(connection)) => self.leave_open(id, *connection),
             Some(Entry::HalfOpen(_)) => self.half_open -= 1,
-            Some(Entry::Closing(_)) => self.closing.leave(id.index()),
+            Some(Entry::Closing(_)) => {
+                self.closing.leave(id.index());
+                self.time_wait.leave(id.index());
+            }
             None => {}
         }
     }
@@ -162,14 +165,28 @@ impl<A: Application> Stack<A> {
         self.app.close(id, connection.app);
     }
 
-    /// Above the limit the oldest record is forgotten: it has had most of its time.
+    /// Above the limit the oldest record is forgotten, for it has had most of its
+    /// time: of those in TIME-WAIT, if there are any.
     fn bound_closing(&mut self) {
-        while self.closing.len() > self.limits.max_time_wait {
-            let Some(id) = self.closing.first().and_then(|index| self.table.at(index)) else {
-                return;
-            };
+        if self.closing.len() + self.time_wait.len() <= self.limits.max_time_wait {
+            return;
+        }
+        let oldest = self.time_wait.first().or(self.closing.first());
+        if let Some(id) = oldest.and_then(|index| self.table.at(index)) {
             self.counters.closing_full += 1;
             self.forget(id);
+        }
+    }
+
+    /// Puts a closing connection in the list of its state.
+    pub(super) fn rank_closing(&mut self, id: ConnId) {
+        match self.table.get(id) {
+            Some(Entry::Closing(closing)) if closing.state == State::TimeWait => {
+                self.closing.leave(id.index());
+                self.time_wait.enter(id.index());
+            }
+            Some(Entry::Closing(_)) => self.closing.enter(id.index()),
+            _ => {}
         }
     }
 

@@ -100,8 +100,10 @@ pub struct Stack<A: Application> {
     quiet: Ranks,
     /// Open, with a socket that has: by when it last got on.
     busy: Ranks,
-    /// Closing: by when that began.
+    /// Closing, one of the FINs not acknowledged: by when that began.
     closing: Ranks,
+    /// In TIME-WAIT: by when that began.
+    time_wait: Ranks,
     draining: bool,
     /// What was counted so far.
     pub counters: NetCounters,
@@ -136,6 +138,7 @@ impl<A: Application> Stack<A> {
             quiet: Ranks::new(),
             busy: Ranks::new(),
             closing: Ranks::new(),
+            time_wait: Ranks::new(),
             limits,
             draining: false,
             counters: NetCounters::default(),
@@ -154,6 +157,7 @@ impl<A: Application> Stack<A> {
             half_open: self.half_open as u64,
             open: self.open as u64,
             closing: self.closing.len() as u64,
+            time_wait: self.time_wait.len() as u64,
             sockets: self.pool.in_use() as u64,
         }
     }
@@ -251,7 +255,8 @@ impl<A: Application> Stack<A> {
         timer.into_iter().chain(self.next_sleep_at()).min()
     }
 
-    /// Sends a segment without text; false, and counted, when there is no room.
+    /// Sends a segment without text; false, and counted, when there is no room: as
+    /// if the wire had lost it.
     fn say<S: FrameSink>(
         &mut self,
         reply: Reply,
@@ -260,7 +265,7 @@ impl<A: Application> Stack<A> {
     ) -> bool {
         let sent = reply.send(flow, link, sink);
         self.counters.tx_frames += u64::from(sent);
-        self.counters.drop_no_room += u64::from(!sent);
+        self.counters.unsent += u64::from(!sent);
         sent
     }
 

@@ -13,6 +13,8 @@ use smoltcp::time::{Duration, Instant};
 /// A connection whose response has not got on for this long loses its socket to
 /// one that has use for it, when memory is used up.
 const PRESSED_STALL: Duration = Duration::from_secs(5);
+/// How soon a connection that found no socket tries again.
+const SOCKET_RETRY: Duration = Duration::from_millis(20);
 /// How exactly the busy ones are kept in order of their progress.
 const RANK_EVERY: Duration = Duration::from_millis(500);
 
@@ -30,11 +32,12 @@ impl<A: Application> Stack<A> {
             _ => return,
         };
         if !is_awake && !self.give_socket(id, now, sink) {
-            return self.go_without_socket(id, packet.is_some());
+            return self.go_without_socket(id, packet.is_some(), now);
         }
         let Some(Entry::Open(connection)) = self.table.get_mut(id) else {
             return;
         };
+        connection.wants_socket = false;
         serve_address(&mut self.interface, connection.flow.local);
         let mut device = Device::new(packet, sink, connection.link, self.mtu_bytes);
         device.stamps = connection.stamps(now);
@@ -116,16 +119,17 @@ impl<A: Application> Stack<A> {
         is_stalled
     }
 
-    /// A packet is dropped, for the peer will send it again; anything else waits.
-    fn go_without_socket(&mut self, id: ConnId, is_packet: bool) {
+    /// A packet is dropped, for the peer will send it again; anything else is tried
+    /// again.
+    fn go_without_socket(&mut self, id: ConnId, is_packet: bool, now: Instant) {
         self.counters.drop_no_memory += 1;
-        if is_packet {
-            return;
-        }
         if let Some(Entry::Open(connection)) = self.table.get_mut(id)
-            && !std::mem::replace(&mut connection.in_ready, true)
+            && !is_packet
         {
-            self.ready.push_back(id);
+            connection.wants_socket = true;
+            let at = connection.patience_ends(&self.limits);
+            self.timers
+                .set(id.index(), micros(at.min(now + SOCKET_RETRY)));
         }
     }
 
