@@ -30,10 +30,13 @@
 //! 3. [`net::demux`] reads the headers once: a segment of ours, or a named
 //!    reason to drop it.
 //! 4. [`net::flow`] finds the connection, or [`net::accept`] says what a first
-//!    segment deserves. [`net::isn`] gives a new one its number (RFC 6528).
+//!    segment deserves. [`net::isn`] gives a new one its number (RFC 6528), a
+//!    [`net::cookie`] one that is not remembered. In a connection [`net::check`]
+//!    judges the segment before anything believes it (RFC 5961).
 //! 5. [`net::stack`] has smoltcp move that one connection: one `Interface` a
 //!    worker, one `SocketSet` of one socket a connection, so that the cost does
-//!    not depend on how many there are. [`net::timers`] is a timer wheel.
+//!    not depend on how many there are. [`net::timers`] is a timer wheel. A flow
+//!    that no worker's table has is passed on by the [`relay`] to the next one.
 //! 6. [`service`] carries readable bytes to [`http::Conn`] and takes its
 //!    response. [`site`] answers from memory or loads in its own threads.
 //! 7. smoltcp writes segments straight into reserved UMEM frames; the Ethernet
@@ -57,6 +60,22 @@
 //! and secrets as arguments ([`net::Stack`]). Two links carry its frames: the
 //! AF_XDP socket, and the in-memory [`wire`] that loses, reorders, duplicates
 //! and corrupts from a seed. What needs no kernel is tested on the second.
+//!
+//! # A connection's life
+//!
+//! What lasts is small: a half-open connection is a record ([`net::handshake`]),
+//! or nothing at all when there are too many; an open one is a record with its
+//! application's state; a closing one, TIME-WAIT included, is a record again
+//! ([`net::closing`]). Only an open connection that is sending or receiving has a
+//! smoltcp socket, out of a pool bounded in bytes ([`net::pool`]), and a handshake
+//! played to it brings that to the record's state. So smoltcp does what it does
+//! well, the transfer of data, and what must hold against crowds, floods and
+//! forgeries stands before and after it.
+//!
+//! Considered and left: a smoltcp socket for each connection (300 KiB of buffers
+//! for an idle one, forged RSTs believed, TIME-WAIT with buffers); buffers that
+//! grow page by page beneath one socket (needs `unsafe`, and keeps what traffic
+//! once touched); a TCP of our own for data too (smoltcp's is sound).
 //!
 //! # Rules of ownership
 //!

@@ -14,7 +14,7 @@
 //!          only a cookie     while data moves    then TIME-WAIT
 //! ```
 //!
-//! [`arrive`] takes segments to them, [`turn`] moves an open one, [`end`] ends
+//! `arrive` takes segments to them, `turn` moves an open one, `end` ends
 //! them and finds room for new ones.
 //!
 //! [handshake]: super::handshake
