@@ -29,7 +29,8 @@ measure() {
 # A fresh server: without the crowd, then with it, then the crowd's request.
 one_round() {
     local alone
-    start_server
+    # Room for both; the crowd would rightly make way for the busy ones.
+    start_server --max-connections $((CONNECTIONS + 2 * BUSY))
     load 1 >/dev/null
     measure
     alone="$RATE $CPU_US $(rss_kib)"

@@ -91,10 +91,11 @@ add_sources() {
 
 # --- the server --------------------------------------------------------------
 
+# start_server [OPTION...]: with those, and then XDPHTTPD_ARGS.
 start_server() {
     # shellcheck disable=SC2086 # XDPHTTPD_ARGS is a list of words
     taskset -c $SERVER_CORE "$BIN" -d "$ENVIRONMENT" --root "$WWW" --cores $SERVER_CORE \
-        --stats $STATS_EVERY_S ${XDPHTTPD_ARGS:-} >"$SCRATCH/xdphttpd.log" &
+        --stats $STATS_EVERY_S "$@" ${XDPHTTPD_ARGS:-} >"$SCRATCH/xdphttpd.log" &
     SERVER_PID=$!
     wait_ready "$SERVER_PID" "$SCRATCH/xdphttpd.log" || die "see what xdphttpd said above"
     grep "^$READY" "$SCRATCH/xdphttpd.log" >"$SCRATCH/xdphttpd.ready"

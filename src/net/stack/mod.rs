@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!  SYN ──► half-open ──────► open ─────────────► closing ──► (forgotten)
-//!          [handshake]       [connection]        [closing]
+//!          [handshake]       `connection`        [closing]
 //!          a record, or      with a socket only  a record: our FIN,
 //!          only a cookie     while data moves    then TIME-WAIT
 //! ```
@@ -18,7 +18,6 @@
 //! them and finds room for new ones.
 //!
 //! [handshake]: super::handshake
-//! [connection]: super::connection
 //! [closing]: super::closing
 
 mod arrive;
