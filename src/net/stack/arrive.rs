@@ -80,7 +80,9 @@ impl<A: Application> Stack<A> {
             return;
         }
         let clock = Clock::of(syn.flow, &self.key);
-        let syn_ack = if self.half_open < self.limits.max_half_open {
+        // One that takes over from TIME-WAIT takes that one's place, and a cookie
+        // could not keep to the floor.
+        let syn_ack = if floor != 0 || self.half_open < self.limits.max_half_open {
             self.counters.syns += 1;
             let number = self.isn.number(syn.flow, now);
             let iss = if floor != 0 && after(floor, number) {
@@ -283,14 +285,8 @@ impl<A: Application> Stack<A> {
             return;
         };
         if let Some(floor) = closing.gives_way_to(segment) {
-            // Not for a cookie, which could not keep to the floor.
-            if self.half_open < self.limits.max_half_open {
-                self.forget(id);
-                self.begin(segment, floor.max(1), now, sink);
-            } else {
-                self.counters.drop_half_open_full += 1;
-            }
-            return;
+            self.forget(id);
+            return self.begin(segment, floor.max(1), now, sink);
         }
         let answer = closing.arrive(segment, now);
         let (way, ack) = ((closing.flow, closing.link), closing.ack(now));
