@@ -71,10 +71,10 @@ pub struct NetCounters {
     pub drop_table_full: u64,
     /// The same above the limit for their source.
     pub drop_source_full: u64,
-    /// SYNs for a flow in TIME-WAIT above the limit of handshakes.
-    pub drop_half_open_full: u64,
-    /// Segments and events of connections that no memory was left for.
+    /// Segments of connections that no memory was left for.
     pub drop_no_memory: u64,
+    /// Connections that had something to do and no memory for it at once.
+    pub waits_for_memory: u64,
     /// Turns that ended because no frame could be had to send.
     pub waits_for_room: u64,
     /// ACKs, FINs and RSTs that there was no frame for.
@@ -134,12 +134,11 @@ impl Snapshot {
         ("source has too many connections", |s| {
             s.net.drop_source_full
         }),
-        ("no memory for a socket", |s| s.net.drop_no_memory),
+        ("no memory for a socket", |s| {
+            s.net.drop_no_memory + s.net.waits_for_memory
+        }),
         ("idle closed for room", |s| s.net.evicted_idle),
         ("stalled reset for memory", |s| s.net.pressed_out),
-        ("handshake flood at TIME-WAIT", |s| {
-            s.net.drop_half_open_full
-        }),
         ("closing forgotten early", |s| s.net.closing_full),
         ("answered with a cookie", |s| s.net.cookies_sent),
         ("stray without a cookie", |s| s.net.drop_no_cookie),

@@ -221,7 +221,11 @@ fn a_fin_is_repeated_with_back_off_and_then_given_up_with_rst() {
 
 /// A connection that the server has closed first, and its last ACK.
 fn time_wait(options: &[u8]) -> (Host, Peer, Answer) {
-    let mut host = Host::new(Limits::default());
+    time_wait_with(options, Limits::default())
+}
+
+fn time_wait_with(options: &[u8], limits: Limits) -> (Host, Peer, Answer) {
+    let mut host = Host::new(limits);
     let mut peer = Peer::new(1);
     let syn_ack = peer.syn(&mut host, options).expect("a SYN-ACK");
     if let (_, Some(stamps)) = options::of_syn(syn_ack.tcp.options.as_slice()) {
@@ -310,6 +314,33 @@ fn in_time_wait_a_newer_syn_takes_over_with_a_number_beyond_the_old_ones() {
             assert_eq!(answer.tcp.acknowledgment_number, peer.seq, "{name}");
         }
     }
+}
+
+#[test]
+fn in_time_wait_a_newer_syn_takes_over_in_a_flood_of_handshakes_too() {
+    let limits = Limits {
+        max_half_open: 2,
+        ..Limits::default()
+    };
+    let (mut host, peer, last) = time_wait_with(&[], limits);
+    for port in 100..110 {
+        Peer::new(port).syn(&mut host, &[]).expect("a SYN-ACK");
+    }
+    assert_eq!(host.counters().cookies_sent, 8);
+    let mut new = Peer {
+        seq: peer.seq + 1_000,
+        ..peer
+    };
+    let answer = new.syn(&mut host, &[]).expect("an answer");
+    assert_eq!(answer.flags(), "SA");
+    let beyond = answer
+        .tcp
+        .sequence_number
+        .wrapping_sub(last.tcp.sequence_number);
+    assert!((1..1 << 31).contains(&beyond));
+    new.say(&mut host, "A", b"");
+    assert!(new.is_served(&mut host));
+    assert_eq!(host.counters().cookies_sent, 8);
 }
 
 #[test]

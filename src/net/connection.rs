@@ -372,20 +372,23 @@ impl<A: Application> Connection<A> {
             waits.stage = Stage::Response;
         }
         let snd_una = self.snd_end.wrapping_sub(send_bytes);
-        if waits != self.waits {
+        let is_new = waits != self.waits;
+        if is_new {
             if waits.stage == Stage::Response && self.waits.stage != Stage::Response {
                 self.progress.window_una = snd_una;
                 self.progress.window_since = now;
             }
             self.waits = waits;
             self.since = now;
+        }
+        // What was handed over behind something unacknowledged is no progress.
+        let was_empty = self.progress.snd_una == self.progress.snd_end;
+        let begins = was_empty && self.progress.snd_end != self.snd_end;
+        if self.progress.snd_una != snd_una || begins || (was_empty && is_new) {
             self.progress.at = now;
         }
-        if (self.progress.snd_una, self.progress.snd_end) != (snd_una, self.snd_end) {
-            self.progress.snd_una = snd_una;
-            self.progress.snd_end = self.snd_end;
-            self.progress.at = now;
-        }
+        self.progress.snd_una = snd_una;
+        self.progress.snd_end = self.snd_end;
     }
 
     /// Whether it was in want of a request when it was last observed.
@@ -530,6 +533,12 @@ impl<A: Application> Connection<A> {
             ts_recent: self.peer.timestamps.then_some(self.ts_recent),
             clock: self.clock,
         }
+    }
+
+    /// An ACK of all that was received, which counts as having been sent.
+    pub fn acknowledge(&mut self, now: Instant) -> Reply {
+        self.said.ack = self.rcv_nxt();
+        self.reply(TcpControl::None, now)
     }
 
     /// Whether something was received that no ACK has told the peer of.

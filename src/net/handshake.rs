@@ -173,7 +173,9 @@ impl HalfOpen {
         if segment.ack != self.iss.wrapping_add(1) {
             return Step::Answer(Reply::reset(segment));
         }
-        let stamps = options::timestamps(segment.options).filter(|_| self.peer.timestamps);
+        // RFC 7323 §4.3: not from a segment that has overtaken another.
+        let is_next = self.peer.timestamps && segment.seq == rcv_nxt;
+        let stamps = options::timestamps(segment.options).filter(|_| is_next);
         Step::Done(Synchronized {
             flow: self.flow,
             link: segment.link,

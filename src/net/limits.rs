@@ -7,8 +7,8 @@ use smoltcp::time::Duration;
 /// [`NetCounters`](crate::stats::NetCounters) for the count of that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Connections at most, from the completed handshake until our FIN and the
-    /// peer's are both acknowledged. At the limit the longest-idle keep-alive
+    /// Connections at most, from the completed handshake until all that they had
+    /// to send is acknowledged. At the limit the longest-idle keep-alive
     /// connection is closed for a new one; with none idle, new ones are ignored.
     pub max_connections: usize,
     /// Bytes for all of them: [`RECORD_BYTES`](super::pool::RECORD_BYTES) each,

@@ -46,7 +46,10 @@ impl<A: Application> Stack<A> {
     fn arrive_first<S: FrameSink>(&mut self, segment: &Segment<'_>, now: Instant, sink: &mut S) {
         match accept::deserves(segment.flags) {
             Deserves::Silence => self.counters.drop_stray += 1,
-            Deserves::Connection => self.begin(segment, 0, now, sink),
+            Deserves::Connection if self.may_begin(segment, sink) => {
+                self.begin(segment, 0, now, sink);
+            }
+            Deserves::Connection => {}
             Deserves::Reset => match self.redeem(segment, now) {
                 Some(made) => {
                     self.counters.cookies_redeemed += 1;
@@ -66,19 +69,24 @@ impl<A: Application> Stack<A> {
         self.say(Reply::refusal(segment), way, sink);
     }
 
+    /// Whether a SYN may begin a connection; if not, it is refused or dropped.
+    fn may_begin<S: FrameSink>(&mut self, syn: &Segment<'_>, sink: &mut S) -> bool {
+        if self.draining {
+            self.refuse(syn, sink);
+            false
+        } else if self.open >= self.limits.max_connections && self.idle.is_empty() {
+            self.counters.drop_table_full += 1;
+            false
+        } else if !self.sources.has_room(syn.flow.remote) {
+            self.counters.drop_source_full += 1;
+            false
+        } else {
+            true
+        }
+    }
+
     /// Answers a SYN, with a number of ours not below `floor`, if that is not 0.
     fn begin<S: FrameSink>(&mut self, syn: &Segment<'_>, floor: u32, now: Instant, sink: &mut S) {
-        if self.draining {
-            return self.refuse(syn, sink);
-        }
-        if self.open >= self.limits.max_connections && self.idle.is_empty() {
-            self.counters.drop_table_full += 1;
-            return;
-        }
-        if !self.sources.has_room(syn.flow.remote) {
-            self.counters.drop_source_full += 1;
-            return;
-        }
         let clock = Clock::of(syn.flow, &self.key);
         // One that takes over from TIME-WAIT takes that one's place, and a cookie
         // could not keep to the floor.
@@ -190,12 +198,12 @@ impl<A: Application> Stack<A> {
         now: Instant,
         sink: &mut S,
     ) {
-        if !self.make_room(now, sink) {
-            self.counters.drop_table_full += 1;
-            return;
-        }
         if !self.sources.has_room(made.flow.remote) {
             self.counters.drop_source_full += 1;
+            return;
+        }
+        if !self.make_room(now, sink) {
+            self.counters.drop_table_full += 1;
             return;
         }
         self.sources.enter(made.flow.remote);
@@ -285,8 +293,11 @@ impl<A: Application> Stack<A> {
             return;
         };
         if let Some(floor) = closing.gives_way_to(segment) {
-            self.forget(id);
-            return self.begin(segment, floor.max(1), now, sink);
+            if self.may_begin(segment, sink) {
+                self.forget(id);
+                self.begin(segment, floor.max(1), now, sink);
+            }
+            return;
         }
         let answer = closing.arrive(segment, now);
         let (way, ack) = ((closing.flow, closing.link), closing.ack(now));

@@ -123,7 +123,7 @@ impl<A: Application> Stack<A> {
         }
         self.rank_closing(id);
         self.timer(id, now, sink);
-        self.bound_closing();
+        self.bound_closing(now, sink);
     }
 
     /// Ends a connection with RST.
@@ -167,15 +167,20 @@ impl<A: Application> Stack<A> {
 
     /// Above the limit the oldest record is forgotten, for it has had most of its
     /// time: of those in TIME-WAIT, if there are any.
-    fn bound_closing(&mut self) {
+    fn bound_closing<S: FrameSink>(&mut self, now: Instant, sink: &mut S) {
         if self.closing.len() + self.time_wait.len() <= self.limits.max_time_wait {
             return;
         }
         let oldest = self.time_wait.first().or(self.closing.first());
-        if let Some(id) = oldest.and_then(|index| self.table.at(index)) {
-            self.counters.closing_full += 1;
-            self.forget(id);
+        let Some(id) = oldest.and_then(|index| self.table.at(index)) else {
+            return;
+        };
+        self.counters.closing_full += 1;
+        // Its peer would wait for our FIN for ever.
+        if let Some((reset, way)) = self.last_word(id, now) {
+            self.counters.resets_sent += u64::from(self.say(reset, way, sink));
         }
+        self.forget(id);
     }
 
     /// Puts a closing connection in the list of its state.

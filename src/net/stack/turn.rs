@@ -43,6 +43,8 @@ impl<A: Application> Stack<A> {
         device.stamps = connection.stamps(now);
         if packet.is_some() {
             connection.receive(&mut self.interface, &mut device, now);
+            // Making room for it may have taken the last frame.
+            self.counters.drop_no_room += u64::from(device.packet.is_some());
         }
         let mut outcome = connection.drive(id, &mut self.app, now);
         if outcome.wants_large {
@@ -54,6 +56,12 @@ impl<A: Application> Stack<A> {
                 now,
             );
             outcome = connection.drive(id, &mut self.app, now);
+            // The new socket owes no ACK that the old one had put off.
+            if outcome.sent == 0 && connection.owes_ack() {
+                let reply = connection.acknowledge(now);
+                let sent = reply.send(connection.flow, connection.link, device.sink);
+                self.counters.tx_frames += u64::from(sent);
+            }
         }
         connection.observe(&self.app, now);
         connection.note(device.told.take());
@@ -122,11 +130,11 @@ impl<A: Application> Stack<A> {
     /// A packet is dropped, for the peer will send it again; anything else is tried
     /// again.
     fn go_without_socket(&mut self, id: ConnId, is_packet: bool, now: Instant) {
-        self.counters.drop_no_memory += 1;
-        if let Some(Entry::Open(connection)) = self.table.get_mut(id)
-            && !is_packet
-        {
-            connection.wants_socket = true;
+        if is_packet {
+            self.counters.drop_no_memory += 1;
+        } else if let Some(Entry::Open(connection)) = self.table.get_mut(id) {
+            let waits = std::mem::replace(&mut connection.wants_socket, true);
+            self.counters.waits_for_memory += u64::from(!waits);
             let at = connection.patience_ends(&self.limits);
             self.timers
                 .set(id.index(), micros(at.min(now + SOCKET_RETRY)));
@@ -173,7 +181,7 @@ impl<A: Application> Stack<A> {
     fn rank(&mut self, index: u32, rank: Rank) {
         let is_idle = matches!(rank, Rank::Idle | Rank::QuietIdle);
         if is_idle {
-            self.idle.renew(index);
+            self.idle.enter(index);
         } else {
             self.idle.leave(index);
         }
