@@ -12,8 +12,9 @@ pub struct HttpService<L> {
     site: Site<L>,
     date: Date,
     date_second: u64,
-    /// Bytes of bodies being read from files that may be in memory before
-    /// further ones are read in small pieces.
+    /// Bytes of bodies being read from files, and of unfinished request heads,
+    /// that may be in memory before further bodies are read in small pieces and
+    /// long heads refused.
     generous_bytes: u64,
     /// Bytes that are.
     held_bytes: u64,
@@ -58,7 +59,7 @@ impl<L: Loader> HttpService<L> {
         self.account(before, conn);
     }
 
-    /// Bytes of bodies in memory, or on their way there.
+    /// Bytes of bodies and unfinished heads in memory, or on their way there.
     pub fn held_bytes(&self) -> u64 {
         self.held_bytes
     }

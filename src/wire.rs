@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 /// Destination and source at the beginning of an Ethernet frame.
 const LINK_ADDRESSES_BYTES: usize = 12;
 
+/// Frames that would stand in line for longer are lost: a slow link's buffer.
+const LONGEST_LINE: Duration = Duration::from_secs(1);
+
 /// What happens to frames, as probabilities, independently for each frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Impairments {
@@ -162,6 +165,10 @@ impl Direction {
         let mut due = now + delay;
         if let Some(rate) = bytes_per_s {
             let takes_us = (frame.len() as u64 * 1_000_000).div_ceil(rate.max(1));
+            if self.free_at > now + LONGEST_LINE {
+                self.tally.lost += 1;
+                return;
+            }
             self.free_at = self.free_at.max(now) + Duration::from_micros(takes_us);
             due = self.free_at + delay;
         }

@@ -9,6 +9,7 @@ use std::mem;
 use bytes::{Buf, Bytes};
 
 use super::Context;
+use super::Status;
 use super::response::{self, Connection};
 use super::scan::{HeadScanner, MAX_HEAD_BYTES, MAX_LEADING_BYTES, Scan};
 use super::stream::Stream;
@@ -16,6 +17,9 @@ use crate::site::{Event, Loader};
 
 /// What the head buffer may keep between requests. Common heads fit; only a redirect with a long query does not.
 const KEPT_HEAD_BYTES: usize = 1024;
+
+/// What an unfinished request head may take when memory is short; most are shorter.
+const FRUGAL_HEAD_BYTES: usize = 1024;
 
 /// The state of one connection.
 #[derive(Debug, Default)]
@@ -201,19 +205,19 @@ impl Conn {
         in_hand as u64 + stream
     }
 
-    /// Bytes of memory that its body takes beside what the cache has.
+    /// Bytes of memory that an unfinished head takes, and a body beside what the cache has.
     pub fn held_bytes(&self) -> u64 {
-        match &self.phase {
+        let body = match &self.phase {
             Phase::Sending(sending) => sending.stream.as_ref().map_or(0, Stream::held_bytes),
             _ => 0,
-        }
+        };
+        self.stash.capacity() as u64 + body
     }
 
     /// Gives back memory that the next request can have again; between requests only.
     pub fn rest(&mut self) {
         if matches!(self.phase, Phase::Idle) {
             self.head = Vec::new();
-            self.stash.shrink_to_fit();
         }
     }
 
@@ -258,7 +262,7 @@ impl Conn {
         self.scanner = HeadScanner::default();
         match self.scanner.scan(bytes) {
             Scan::Partial => {
-                self.stash.extend_from_slice(bytes);
+                self.keep(bytes, cx);
                 bytes.len()
             }
             Scan::Complete { start, end } => {
@@ -279,7 +283,9 @@ impl Conn {
             .saturating_sub(before)
             .max(1);
         let taken = room.min(bytes.len());
-        self.stash.extend_from_slice(&bytes[..taken]);
+        if !self.keep(&bytes[..taken], cx) {
+            return bytes.len();
+        }
         match self.scanner.scan(&self.stash) {
             Scan::Partial => taken,
             Scan::Complete { start, end } => {
@@ -293,6 +299,19 @@ impl Conn {
                 bytes.len()
             }
         }
+    }
+
+    /// Keeps a part of an unfinished head; false when there is no memory for it: then it has been refused.
+    fn keep<L: Loader>(&mut self, bytes: &[u8], cx: &mut Context<'_, L>) -> bool {
+        if cx.frugal && self.stash.len() + bytes.len() > FRUGAL_HEAD_BYTES {
+            let begun = mem::take(&mut self.stash);
+            self.refuse(&begun, Status::ServiceUnavailable, cx);
+            return false;
+        }
+        // No more than there is to keep: thousands of connections may do this.
+        self.stash.reserve_exact(bytes.len());
+        self.stash.extend_from_slice(bytes);
+        true
     }
 
     /// Begins to send; the response's head is in place.

@@ -36,7 +36,7 @@ pub struct Context<'a, L> {
     pub date: &'a Date,
     /// The name under which the site knows this connection.
     pub waiter: Waiter,
-    /// Memory for bodies is short: they are read in small pieces, one at a time.
+    /// Memory is short: bodies are read in small pieces, one at a time, and long heads refused unless they come at once.
     pub frugal: bool,
     /// Where the connection counts what it does.
     pub counters: &'a mut Counters,

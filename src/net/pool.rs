@@ -8,8 +8,9 @@
 use super::tcb::{RECEIVE_BUFFER_BYTES, Tcb};
 
 /// Memory of a connection without a socket, bytes: its place in the tables, what
-/// TCP and HTTP remember, and the head of a response.
-pub const RECORD_BYTES: usize = 1024;
+/// TCP and HTTP remember, the head of a response and the beginning of one of a
+/// request.
+pub const RECORD_BYTES: usize = 2 * 1024;
 /// Send buffer of a small socket, bytes: most pages and all heads.
 pub const SMALL_SEND_BYTES: usize = 32 * 1024;
 /// Send buffer of a large socket, bytes: what may be in flight.

@@ -60,10 +60,19 @@ pub fn stack_config(max_connections: usize) -> StackConfig {
 
 /// Starts a stack of any configuration.
 pub fn stack_of(root: &Path, config: &StackConfig) -> Stack<HttpService<InlineLoader>> {
+    stack_with(root, config, 64 << 20)
+}
+
+/// The same, with so many bytes for bodies and unfinished heads.
+pub fn stack_with(
+    root: &Path,
+    config: &StackConfig,
+    body_bytes: usize,
+) -> Stack<HttpService<InlineLoader>> {
     let root = Root::open(root).expect("the test's root exists");
     let site = Site::new(InlineLoader::new(root), Limits::default());
     let wall = UNIX_EPOCH + StdDuration::from_secs(1_700_000_000);
-    Stack::new(config, &[42; 32], HttpService::new(site, 64 << 20, wall))
+    Stack::new(config, &[42; 32], HttpService::new(site, body_bytes, wall))
 }
 
 /// The server, the wire in both directions, and the time.

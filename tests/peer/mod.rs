@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use crate::common::segment::{Answer, Ends, Segment, flag_bits};
-use crate::common::{ENDS, Lab, stack_config, stack_of};
+use crate::common::{ENDS, Lab, stack_config, stack_with};
 use std::net::Ipv4Addr;
 use xdphttpd::net::{Duration, Limits};
 use xdphttpd::stats::NetCounters;
@@ -30,13 +30,18 @@ pub struct Host {
 impl Host {
     /// A server with these limits.
     pub fn new(limits: Limits) -> Host {
+        Host::with_bodies(limits, 64 << 20)
+    }
+
+    /// The same, with so many bytes for bodies and unfinished heads.
+    pub fn with_bodies(limits: Limits, body_bytes: usize) -> Host {
         let root = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(root.path().join("one"), BODY).expect("writing a file");
         std::fs::write(root.path().join("big"), vec![b'x'; BIG_BYTES]).expect("writing a file");
         let mut config = stack_config(1);
         config.limits = limits;
         let mut lab = Lab::new(root.path(), Impairments::NONE, 1);
-        lab.stack = stack_of(root.path(), &config);
+        lab.stack = stack_with(root.path(), &config, body_bytes);
         Host { lab, _root: root }
     }
 

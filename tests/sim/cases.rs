@@ -54,6 +54,7 @@ pub fn showing(known: Known, seed: u64, files: &Files) -> Scenario {
         Known::SlowDrip => besieged(seed, files, SlowDrip::new(100, Duration::from_secs(4))),
         Known::ZeroWindow => small_windows(seed, files),
         Known::LostFin => lost_fins(seed, files),
+        Known::Hasty => backing_off(seed, files),
         Known::Starved => starving(seed, files),
         Known::TimeWaitPlace => one_after_another(seed, files),
     }
@@ -77,6 +78,13 @@ fn lost_fins(seed: u64, files: &Files) -> Scenario {
     for impairments in &mut scenario.impairments {
         impairments.duplicate = 0.5;
     }
+    scenario
+}
+
+/// So much is lost that retransmission timeouts grow as long as they may.
+fn backing_off(seed: u64, files: &Files) -> Scenario {
+    let mut scenario = clients(seed, 40, |port| closing(files, port, &[100_000]));
+    scenario.impairments[1].loss = 0.4;
     scenario
 }
 

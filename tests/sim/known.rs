@@ -17,6 +17,9 @@ pub enum Known {
     LostFin,
     /// A request head may arrive byte by byte for ever.
     SlowDrip,
+    /// A retransmission timeout grows as long as the patience with a silent peer:
+    /// the connection is reset before its last retransmission can be answered.
+    Hasty,
     /// Frames that come take the room that connections stand in line for.
     Starved,
     /// A connection in TIME-WAIT counts against the limit of connections.
@@ -25,7 +28,8 @@ pub enum Known {
 
 impl Known {
     /// All there ever were.
-    pub const ALL: [Known; 7] = [
+    pub const ALL: [Known; 8] = [
+        Known::Hasty,
         Known::ForgedRst,
         Known::ForgedMac,
         Known::ZeroWindow,
@@ -36,8 +40,9 @@ impl Known {
     ];
 }
 
-/// See the [module](self).
-const STILL_THERE: &[Known] = &[];
+/// See the [module](self). The first is smoltcp's timer against `send_stall`: after
+/// half a minute without an answer it next asks after a whole one.
+const STILL_THERE: &[Known] = &[Known::Hasty];
 
 /// How much is borne.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

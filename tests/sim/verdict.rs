@@ -124,6 +124,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
     let flow = outcome.flow.as_ref();
     let all = outcome.done == outcome.session.requests.len();
     let since = |at: Option<Instant>| at.is_some_and(|at| at >= outcome.began);
+    let hasty = flow.is_some_and(|flow| since(flow.hasty_at));
     let stuck = flow.is_some_and(|flow| since(flow.closed_window_at));
     // A client that has given up may have been cut off from the start.
     let unheard = outcome.end == End::GivenUp && since(Some(world.watch.blackout_until));
@@ -141,6 +142,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
         (exposed(Known::ForgedMac), "borne: forged MAC"),
         (stuck && bear(Known::ZeroWindow), HANGS),
         (all && bear(Known::LostFin), "borne: lost FIN"),
+        (hasty && bear(Known::Hasty), "borne: hasty"),
         (waited && bear(Known::Starved), "borne: starved"),
         (all && closing_full, "closing forgotten"),
         (terms.drains, "server ended"),

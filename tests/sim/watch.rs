@@ -12,6 +12,8 @@ use xdphttpd::wire::Sender;
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 /// Frames that the wire must have lost in that silence to be blamed for it.
 const BLAMED_LOSSES: u32 = 2;
+/// Who sends again and gives up within this time has not waited for the answer.
+const HASTE: Duration = Duration::from_secs(1);
 /// Frames kept for who replays them.
 const CAPTURED_FRAMES: usize = 256;
 
@@ -34,6 +36,9 @@ pub struct Flow {
     lost_since: u32,
     /// When the client last closed its window.
     pub closed_window_at: Option<Instant>,
+    sent_at: Instant,
+    /// When the server gave up right after having sent something again.
+    pub hasty_at: Option<Instant>,
     /// When the wire had kept server and client apart for so long that either may
     /// have given up.
     pub blamed_at: Option<Instant>,
@@ -203,6 +208,8 @@ impl Flow {
             heard_at: now,
             lost_since: 0,
             closed_window_at: None,
+            sent_at: now,
+            hasty_at: None,
             blamed_at: None,
         }
     }
@@ -242,6 +249,11 @@ impl Flow {
         if seen.rst || seen.fin {
             self.open = false;
         }
+        let given_up = seen.rst && now >= self.heard_at + LEAST_PATIENCE;
+        if given_up && now < self.sent_at + HASTE {
+            self.hasty_at = Some(now);
+        }
+        self.sent_at = now;
         if !seen.rst && after(seen.end(), self.server_next) {
             self.server_next = seen.end();
         }
