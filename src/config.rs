@@ -292,9 +292,9 @@ mod tests {
         );
         let much = refusal(&["--memory", "1000000TiB"]).expect("no machine has it");
         assert!(much.contains("this machine has"), "{much}");
-        let limits = config(&["--memory", "256MiB"]).expect("valid");
-        assert_eq!(limits.body_bytes, 64 << 20);
-        assert_eq!(limits.limits.memory_bytes, 192 << 20);
+        let limits = config(&["--memory", "400MiB"]).expect("valid");
+        assert_eq!(limits.body_bytes, 100 << 20);
+        assert_eq!(limits.limits.memory_bytes, 300 << 20);
     }
 
     #[test]
