@@ -157,7 +157,11 @@ fn a_syn_that_is_dropped_leaves_time_wait_as_it_is() {
     first.seq += 1_000;
     assert!(first.syn(&mut host, &[]).is_none());
     assert_eq!(host.counters().drop_table_full, 1);
-    assert_eq!(host.lab.stack.census().time_wait, 1, "its 2 MSL are not over");
+    assert_eq!(
+        host.lab.stack.census().time_wait,
+        1,
+        "its 2 MSL are not over"
+    );
 }
 
 fn lost_fin_is_repeated(max_time_wait: usize) {

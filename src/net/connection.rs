@@ -27,6 +27,11 @@ const STUCK_RETRY: Duration = Duration::from_millis(10);
 /// retransmission timeout); smoltcp would probe it at once.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 
+/// See [`Connection::pressed_after`]: with a closed window, and with one that is
+/// open; then a retransmission or two may be under way.
+const PRESSED_CLOSED: Duration = Duration::from_millis(500);
+const PRESSED_STALL: Duration = Duration::from_secs(5);
+
 /// A connection and what runs on it.
 pub struct Connection<A: Application> {
     /// Its name.
@@ -404,6 +409,15 @@ impl<A: Application> Connection<A> {
             (true, false) => Rank::Quiet,
             (false, true) => Rank::Idle,
             (false, false) => Rank::None,
+        }
+    }
+
+    /// How long it may stand still before it makes way to others, when there is no
+    /// more memory: not for long if its peer does not read at all.
+    pub fn pressed_after(&self) -> Duration {
+        match self.window {
+            0 => PRESSED_CLOSED,
+            _ => PRESSED_STALL,
         }
     }
 

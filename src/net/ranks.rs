@@ -56,6 +56,15 @@ impl Ranks {
         (self.first != NIL).then_some(self.first)
     }
 
+    /// Everybody, from the one who has been in longest.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let next = |&index: &u32| {
+            let next = self.nodes[index as usize].next;
+            (next != NIL).then_some(next)
+        };
+        std::iter::successors(self.first(), next)
+    }
+
     /// Whether `index` is in.
     pub fn contains(&self, index: u32) -> bool {
         self.nodes
@@ -142,6 +151,7 @@ mod tests {
                 }
                 prop_assert_eq!(ranks.first(), model.first().copied());
                 prop_assert_eq!(ranks.len(), model.len());
+                prop_assert_eq!(ranks.iter().collect::<Vec<_>>(), model.clone());
                 prop_assert_eq!(ranks.is_empty(), model.is_empty());
             }
             while let Some(first) = ranks.first() {

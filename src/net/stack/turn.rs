@@ -10,9 +10,8 @@ use crate::net::link::FrameSink;
 use crate::net::pool::{Pool, Size};
 use smoltcp::time::{Duration, Instant};
 
-/// A connection whose response has not got on for this long loses its socket to
-/// one that has use for it, when memory is used up.
-const PRESSED_STALL: Duration = Duration::from_secs(5);
+/// How many of those that stand still are looked at for one to make way.
+const PRESSED_CANDIDATES: usize = 16;
 /// How soon a connection that found no socket tries again.
 const SOCKET_RETRY: Duration = Duration::from_millis(20);
 /// How exactly the busy ones are kept in order of their progress.
@@ -113,18 +112,20 @@ impl<A: Application> Stack<A> {
             self.sleep(id);
             return true;
         }
-        let Some(id) = self.busy.first().and_then(|index| self.table.at(index)) else {
-            return false;
-        };
-        let is_stalled = match self.table.get_mut(id) {
-            Some(Entry::Open(connection)) => now >= connection.stalled_since() + PRESSED_STALL,
+        let stalled = |&id: &ConnId| match self.table.get(id) {
+            Some(Entry::Open(connection)) => {
+                now >= connection.stalled_since() + connection.pressed_after()
+            }
             _ => false,
         };
-        if is_stalled {
-            self.counters.pressed_out += 1;
-            self.abort(id, now, sink);
-        }
-        is_stalled
+        let candidates = self.busy.iter().take(PRESSED_CANDIDATES);
+        let ids = candidates.filter_map(|index| self.table.at(index));
+        let Some(id) = ids.into_iter().find(stalled) else {
+            return false;
+        };
+        self.counters.pressed_out += 1;
+        self.abort(id, now, sink);
+        true
     }
 
     /// A packet is dropped, for the peer will send it again; anything else is tried
