@@ -29,7 +29,7 @@ const FIRST_PROBE: Duration = Duration::from_secs(1);
 
 /// See [`Connection::pressed_after`]: with a closed window, and with one that is
 /// open; then a retransmission or two may be under way.
-const PRESSED_CLOSED: Duration = Duration::from_millis(500);
+const PRESSED_CLOSED: Duration = Duration::from_millis(100);
 const PRESSED_STALL: Duration = Duration::from_secs(5);
 
 /// A connection and what runs on it.

@@ -15,7 +15,7 @@ const PRESSED_CANDIDATES: usize = 16;
 /// How soon a connection that found no socket tries again.
 const SOCKET_RETRY: Duration = Duration::from_millis(20);
 /// How exactly the busy ones are kept in order of their progress.
-const RANK_EVERY: Duration = Duration::from_millis(500);
+const RANK_EVERY: Duration = Duration::from_millis(50);
 
 impl<A: Application> Stack<A> {
     /// See the [module](self); `packet` is what came.
