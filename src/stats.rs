@@ -79,6 +79,8 @@ pub struct NetCounters {
     pub waits_for_room: u64,
     /// ACKs, FINs and RSTs that there was no frame for.
     pub unsent: u64,
+    /// Segments whose answer's frame went to one who had to make way for them.
+    pub drop_room_gone: u64,
     /// Segments whose answer would have had no frame to go into.
     pub drop_no_room: u64,
 }
@@ -152,7 +154,9 @@ impl Snapshot {
         ("reset by peer", |s| s.net.reset_by_peer),
         ("wait for TX room", |s| s.net.waits_for_room),
         ("answered 5xx", |s| s.http.responses_5xx),
-        ("no room to answer", |s| s.net.drop_no_room + s.net.unsent),
+        ("no room to answer", |s| {
+            s.net.drop_no_room + s.net.drop_room_gone + s.net.unsent
+        }),
         ("challenged", |s| s.net.challenged),
         ("reset for stray", |s| s.net.resets_for_strays),
         ("bad request head", |s| s.http.refused_heads),

@@ -224,7 +224,7 @@ fn a_request_lost_for_want_of_room_is_counted() {
     let counters = host.counters();
     assert_eq!((counters.accepted, counters.evicted_idle), (2, 1));
     assert!(
-        counters.drop_no_room > 0 || answers.iter().any(|a| a.payload.ends_with(BODY)),
+        counters.drop_room_gone > 0 || answers.iter().any(|a| a.payload.ends_with(BODY)),
         "lost, and not counted: {:?}",
         flags(&answers)
     );

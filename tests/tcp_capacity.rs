@@ -335,9 +335,11 @@ fn who_stands_still_makes_way_when_memory_is_used_up() {
             peer.say(&mut host, "PA", GET_BIG);
         }
         let pressed = host.counters();
+        // A closed window is left alone for a second, and needs no memory meanwhile.
+        let must_wait = window > 0;
         assert!(
-            pressed.drop_no_memory > 0,
-            "those above the limit must wait"
+            !must_wait || pressed.drop_no_memory > 0,
+            "those above the limit"
         );
         assert_eq!(pressed.pressed_out, 0, "nobody has stood still for long");
         let mut probe = Peer::new(1_000);

@@ -43,7 +43,7 @@ impl<A: Application> Stack<A> {
         if packet.is_some() {
             connection.receive(&mut self.interface, &mut device, now);
             // Making room for it may have taken the last frame.
-            self.counters.drop_no_room += u64::from(device.packet.is_some());
+            self.counters.drop_room_gone += u64::from(device.packet.is_some());
         }
         let mut outcome = connection.drive(id, &mut self.app, now);
         if outcome.wants_large {
