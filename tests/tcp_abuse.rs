@@ -306,3 +306,26 @@ fn who_waits_for_a_socket_does_not_make_the_worker_spin() {
     let tries = host.counters().drop_no_memory - before;
     assert!(tries < 100, "{tries} tries in a second");
 }
+
+#[test]
+fn an_old_syn_does_not_keep_a_cookie_from_being_redeemed() {
+    let mut host = Host::new(Limits {
+        max_half_open: 1,
+        ..Limits::default()
+    });
+    let mut other = Peer::new(2);
+    other.syn(&mut host, &[]).expect("a SYN-ACK");
+    let mut peer = Peer::new(1);
+    peer.syn(&mut host, &[]).expect("a SYN-ACK with a cookie");
+    other.say(&mut host, "A", b"");
+    // There is a place again, and the SYN of an earlier connection takes it.
+    let mut old = Peer {
+        seq: peer.seq - 1_000,
+        ..Peer::new(1)
+    };
+    old.syn(&mut host, &[]).expect("a SYN-ACK");
+    assert_eq!(host.lab.stack.census().half_open, 1);
+    assert!(peer.is_served(&mut host));
+    let census = host.lab.stack.census();
+    assert_eq!((census.half_open, census.open), (0, 2));
+}

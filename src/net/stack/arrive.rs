@@ -166,10 +166,22 @@ impl<A: Application> Stack<A> {
             return;
         };
         let way = half_open.way();
-        match half_open.arrive(segment, now) {
+        let step = half_open.arrive(segment, now);
+        let syn_ack = half_open.syn_ack(now);
+        // The client may have had a cookie before somebody else, or an old SYN of
+        // its own, made this handshake.
+        if matches!(step, Step::Answer(_) | Step::Challenge(_) | Step::Drop)
+            && segment.flags.ack
+            && !segment.flags.rst
+            && let Some(made) = self.redeem(segment, now)
+        {
+            self.counters.cookies_redeemed += 1;
+            return self.admit(Some(id), &made, segment, now, sink);
+        }
+        match step {
             Step::Drop => self.counters.drop_unacceptable += 1,
             Step::Repeat => {
-                let reply = half_open.syn_ack(now).reply(self.mtu_bytes);
+                let reply = syn_ack.reply(self.mtu_bytes);
                 self.say(reply, (segment.flow, segment.link), sink);
             }
             Step::Answer(reply) => {
