@@ -69,6 +69,8 @@ pub struct SlowDrip {
     said: usize,
     began: Option<Instant>,
     overdue: bool,
+    /// When the server first took some of it all the same.
+    taken_at: Option<Instant>,
     dripped_on: bool,
 }
 
@@ -92,8 +94,6 @@ impl Attack for SlowDrip {
             self.tcp.connect(me, random, 64_000, cx);
         } else if !self.tcp.ended {
             let began = *self.began.get_or_insert(cx.now);
-            // Twice, for the clock may have jumped just before the first time.
-            self.dripped_on |= self.overdue;
             self.overdue = cx.now >= began + LONGEST_HEAD;
             let byte = HEAD.get(self.said).copied().unwrap_or(b'x');
             self.tcp.say(me, 64_000, &[byte], cx);
@@ -104,6 +104,12 @@ impl Attack for SlowDrip {
     }
 
     fn hear(&mut self, me: Place, seen: &Seen, cx: &mut Cx<'_>) {
+        if self.overdue {
+            // Not at one time only: a server that was stopped takes what has
+            // waited for it before it looks at the clock.
+            let first = *self.taken_at.get_or_insert(cx.now);
+            self.dripped_on |= cx.now >= first + Duration::from_secs(10);
+        }
         if self.tcp.hear(seen) {
             cx.send(&self.tcp.segment(me, 64_000));
         }
