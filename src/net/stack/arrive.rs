@@ -184,6 +184,8 @@ impl<A: Application> Stack<A> {
                 let reply = syn_ack.reply(self.mtu_bytes);
                 self.say(reply, (segment.flow, segment.link), sink);
             }
+            // As in `arrive_first`: it may be behind one that brings a cookie.
+            Step::Answer(_) if now < self.cookies_until => self.counters.drop_no_cookie += 1,
             Step::Answer(reply) => {
                 self.counters.resets_for_strays += 1;
                 self.say(reply, way, sink);
