@@ -11,9 +11,9 @@ use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What the server may hold in memory while it streams: 40 MiB of UMEM, the
+/// What the server may hold in memory while it streams: 16 MiB of UMEM, the
 /// program itself, and a few chunks and buffers.
-const STREAMING_RESIDENT_KIB: u64 = 72 * 1024;
+const STREAMING_RESIDENT_KIB: u64 = 48 * 1024;
 
 #[test]
 fn more_than_4_gib_stream_byte_exact_in_little_memory() {

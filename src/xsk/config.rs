@@ -2,12 +2,8 @@
 
 use super::Error;
 
-/// Descriptors a TX ring has unless told otherwise; libxdp's own default.
+/// Descriptors a ring has unless told otherwise; libxdp's own default.
 const DEFAULT_RING: u32 = 2048;
-/// The same of an RX ring, and the frames for it: what arrives at once when some
-/// thousands of clients do the same thing at the same moment must find room, for a
-/// SYN that is lost comes again after a second.
-const DEFAULT_RX_RING: u32 = 8192;
 /// The smallest chunk the kernel takes: `XDP_UMEM_MIN_CHUNK_SIZE`.
 const MIN_FRAME_BYTES: u32 = 2048;
 /// The largest chunk without huge pages: a page on the machines XDP runs on.
@@ -53,15 +49,14 @@ pub struct Config {
 const HEADROOM_BYTES: u32 = 256;
 
 impl Config {
-    /// The usual settings for one queue: 8192 frames of 4096 bytes for reception
-    /// and 2048 for transmission.
+    /// The usual settings for one queue: 2048 frames of 4096 bytes each way.
     pub fn new(ifname: impl Into<String>, queue: u32) -> Config {
         Config {
             ifname: ifname.into(),
             queue,
             frame_bytes: MAX_FRAME_BYTES,
-            fill_frames: DEFAULT_RX_RING,
-            rx_ring: DEFAULT_RX_RING,
+            fill_frames: DEFAULT_RING,
+            rx_ring: DEFAULT_RING,
             tx_ring: DEFAULT_RING,
             copy: CopyMode::default(),
         }
