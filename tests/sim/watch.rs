@@ -39,8 +39,8 @@ pub struct Flow {
     sent_at: Instant,
     /// When the server gave up right after having sent something again.
     pub hasty_at: Option<Instant>,
-    /// When the wire had kept server and client apart for so long that either may
-    /// have given up.
+    /// When the wire, or the line at the server's door, had kept server and client
+    /// apart for so long that either may have given up.
     pub blamed_at: Option<Instant>,
 }
 
@@ -90,8 +90,8 @@ impl Watch {
         }
     }
 
-    /// A frame has arrived at the server.
-    pub fn reached_server(&mut self, frame: &[u8]) {
+    /// A frame has been taken by the server, after it stood in line for it.
+    pub fn reached_server(&mut self, frame: &[u8], stood: Duration) {
         self.hash(b'>', frame);
         self.capture(frame);
         let Some(seen) = Seen::read(frame) else {
@@ -99,6 +99,11 @@ impl Watch {
         };
         self.judge_silence(seen.from);
         let now = self.now;
+        if stood >= LEAST_PATIENCE
+            && let Some(flow) = self.flows.get_mut(&seen.from)
+        {
+            flow.blamed_at = Some(now);
+        }
         if seen.syn && !seen.ack_flag && !seen.rst && !self.flows.contains_key(&seen.from) {
             self.flows.insert(seen.from, Flow::begin(&seen, now));
         }

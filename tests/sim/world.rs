@@ -215,10 +215,11 @@ impl World {
         // Before new frames take the room, as a worker does.
         self.stack.poll(now, &mut sink);
         while sink.ready() {
+            let due = self.to_server.next_at().unwrap_or(now);
             let Some(frame) = self.to_server.deliver(now) else {
                 break;
             };
-            sink.watch.reached_server(&frame);
+            sink.watch.reached_server(&frame, now - due);
             self.stack.frame(&frame, now, &mut sink);
         }
         let mut woken = false;
