@@ -225,6 +225,11 @@ impl<A: Application> Connection<A> {
             .wrapping_add(queues.recv_bytes + u32::from(queues.peer_closed))
     }
 
+    /// SND.WND.
+    fn window_bytes(&self) -> u32 {
+        u32::from(self.window) << self.peer.window_shift.unwrap_or(0)
+    }
+
     fn send_queue(&self) -> u32 {
         self.queues().send_bytes
     }
@@ -257,10 +262,7 @@ impl<A: Application> Connection<A> {
                 _ => None,
             };
             self.window = segment.window;
-            let shift = self.peer.window_shift.unwrap_or(0);
-            self.max_window_bytes = self
-                .max_window_bytes
-                .max(u32::from(segment.window) << shift);
+            self.max_window_bytes = self.max_window_bytes.max(self.window_bytes());
         }
         // RFC 7323 §4.3.
         if let Some(stamps) = stamps
@@ -434,12 +436,18 @@ impl<A: Application> Connection<A> {
         device: &mut Device<'_, S>,
         now: Instant,
     ) -> Next {
+        let one_segment_bytes = self.window_bytes().min(self.peer.mss.into());
         let Some(tcb) = &mut self.tcb else {
             return Next::Until(None);
         };
         if self.closed {
-            // With the last bytes, if there are any left; see `has_said_all`.
-            tcb.socket().close();
+            // With the last bytes, if there are any left; see `has_said_all`. But in
+            // LAST-ACK smoltcp takes neither a new window nor duplicate ACKs: after
+            // the peer's FIN only when no more than a segment is left.
+            let is_short = tcb.peek().send_queue() <= one_segment_bytes as usize;
+            if tcb.peek().state() != State::CloseWait || is_short {
+                tcb.socket().close();
+            }
         }
         for _ in 0..TURN_FRAMES {
             let at = interface.poll_at(now, &tcb.sockets);

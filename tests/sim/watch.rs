@@ -10,8 +10,10 @@ use xdphttpd::wire::Sender;
 /// The least silence of a peer after which the server may end a connection
 /// that was not idle.
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);
-/// Frames that the wire must have lost in that silence to be blamed for it.
+/// Frames that the wire must have lost in that silence to be blamed for it ...
 const BLAMED_LOSSES: u32 = 2;
+/// ... or one, if the silence is as long as a retransmission timer backs off to.
+const LONG_SILENCE: Duration = Duration::from_secs(60);
 /// Who sends again and gives up within this time has not waited for the answer.
 const HASTE: Duration = Duration::from_secs(1);
 /// Frames kept for who replays them.
@@ -151,7 +153,9 @@ impl Watch {
             let blamed = losses >= BLAMED_LOSSES
                 || blackout >= flow.heard_at
                 || (losses > 0 && blackout > Instant::ZERO);
-            let silent = self.now >= flow.heard_at + LEAST_PATIENCE;
+            let silence = self.now - flow.heard_at;
+            let blamed = blamed || (losses > 0 && silence >= LONG_SILENCE);
+            let silent = silence >= LEAST_PATIENCE;
             if silent && blamed {
                 flow.blamed_at = Some(self.now);
             }

@@ -132,6 +132,17 @@ fn opening() -> Vec<Script> {
             .data_at_most(0)
             .send(seg("A").seq(c(1 + BIG_REQ)))
             .read(c(1 + BIG_REQ), &big),
+        script(
+            "a window that closes after the client's FIN",
+            "RFC 9293 §3.8.6, §3.10.7.4, fifth: CLOSE-WAIT",
+        )
+        .open_with_window(10)
+        .send(seg("FPA").window(10).data(REQUEST))
+        .data_at_most(10)
+        .send(seg("A").seq(c(2 + REQ)).window(0))
+        .data_at_most(0)
+        .send(seg("A").seq(c(2 + REQ)))
+        .one_of(&["A", "FA"].map(|flags| want(flags).seq(next(0)).with_data())),
         script("a scaled window: 2 means 256 bytes", "RFC 7323 §2.2")
             .send(seg("S").options(SCALE_7).window(256))
             .answer(syn_ack())
