@@ -203,19 +203,28 @@ fn a_cookie_carries_window_scale_and_sack_in_the_timestamp() {
         let answers = peer.say(&mut host, "PA", GET_BIG);
         let bytes: usize = answers.iter().map(|answer| answer.payload.len()).sum();
         assert_eq!(bytes, 256, "flooded: {is_flooded}");
-        let echoed = options::timestamps(answers[0].tcp.options.as_slice());
-        assert_eq!(echoed.map(|stamps| stamps.echo), Some(1_024));
+        let first = options::timestamps(answers[0].tcp.options.as_slice()).expect("timestamps");
+        assert_eq!(first.echo, 1_024);
+        // As RFC 7323 appendix A has it, and as receivers' short cuts expect it.
+        let laid_out = |answer: &common::segment::Answer| {
+            let options = answer.tcp.options.as_slice();
+            options.len() == 12 && options.starts_with(&[1, 1, 8, 10])
+        };
+        assert!(answers.iter().all(laid_out), "flooded: {is_flooded}");
         // Text after a gap is reported by SACK if that came back too.
         peer.window = 2_000;
         peer.ack = answers.last().expect("256 bytes").end();
         let mut ahead = peer.segment("A", b"ahead");
         ahead.seq += 10;
         let answers = peer.send(&mut host, &ahead);
-        let sacks = answers.iter().any(|answer| {
+        let sack = answers.iter().find_map(|answer| {
             let options = answer.tcp.options.as_slice();
-            options.windows(2).any(|kind| kind == [5, 10])
+            let sacks = options.windows(2).any(|kind| kind == [5, 10]);
+            sacks.then(|| options::timestamps(options)).flatten()
         });
-        assert!(sacks, "flooded: {is_flooded}");
+        let sack = sack.expect("a SACK block and timestamps");
+        let passed_ms = sack.value.wrapping_sub(first.value);
+        assert!(sack.echo == 1_024 && passed_ms < 1_000, "{sack:?} {first:?}");
     }
 }
 

@@ -118,31 +118,55 @@ pub fn checksums() -> ChecksumCapabilities {
     checksums
 }
 
-/// Puts `stamps` in place of the zeros that the generator gave, and sets the
-/// checksum right (RFC 1624).
-fn stamp(packet: &mut [u8], stamps: Timestamps) {
-    const CHECKSUM: usize = IPV4_HEADER_LEN + 16;
+/// Puts `stamps` in place of the zeros that the generator gave, which smoltcp
+/// writes last, and sets the checksum right. Alone they stand behind two NOPs
+/// (RFC 7323 appendix A), where receivers take their short cut.
+pub fn stamp(packet: &mut [u8], stamps: Timestamps) {
     const OPTIONS: usize = IPV4_HEADER_LEN + 20;
     /// Kind and length of the timestamps option.
     const TIMESTAMPS: [u8; 2] = [8, 10];
-    // Of the options only a SYN's stand before it, and those are made elsewhere.
+    let Some(offset) = packet.get(IPV4_HEADER_LEN + 12) else {
+        return;
+    };
+    let options_bytes = (usize::from(offset >> 4) * 4).saturating_sub(20);
+    let is_alone = options_bytes == 12;
+    // Behind SACK blocks, ten bytes each and more, they stand at an even place too.
+    let at = OPTIONS
+        + if is_alone {
+            0
+        } else {
+            options_bytes.saturating_sub(10)
+        };
+    let mut new = [1; 12];
+    new[2..4].copy_from_slice(&TIMESTAMPS);
+    new[4..8].copy_from_slice(&stamps.value.to_be_bytes());
+    new[8..].copy_from_slice(&stamps.echo.to_be_bytes());
+    let new = if is_alone { &new[..] } else { &new[2..] };
     let Some(option) = packet
-        .get_mut(OPTIONS..OPTIONS + 10)
+        .get_mut(at..at + new.len())
         .filter(|option| option.starts_with(&TIMESTAMPS))
     else {
         return;
     };
-    let new = (u64::from(stamps.value) << 32) | u64::from(stamps.echo);
-    let mut sum = 0;
-    for (at, word) in new.to_be_bytes().chunks(2).enumerate() {
-        let old = &mut option[2 + 2 * at..4 + 2 * at];
-        // ~C' = ~C + ~m + m'
-        sum += u32::from(!u16::from_be_bytes([old[0], old[1]]));
-        sum += u32::from(u16::from_be_bytes([word[0], word[1]]));
-        old.copy_from_slice(word);
-    }
+    let change = difference(option, new);
+    option.copy_from_slice(new);
+    mend_checksum(packet, change);
+}
+
+/// The sum of ~m + m' over 16-bit words (RFC 1624).
+fn difference(old: &[u8], new: &[u8]) -> u32 {
+    let words = |bytes: &[u8]| u16::from_be_bytes([bytes[0], bytes[1]]);
+    old.chunks_exact(2)
+        .zip(new.chunks_exact(2))
+        .map(|(old, new)| u32::from(!words(old)) + u32::from(words(new)))
+        .sum()
+}
+
+/// RFC 1624: ~C' = ~C + ~m + m'.
+fn mend_checksum(packet: &mut [u8], change: u32) {
+    const CHECKSUM: usize = IPV4_HEADER_LEN + 16;
     let field = u16::from_be_bytes([packet[CHECKSUM], packet[CHECKSUM + 1]]);
-    sum += u32::from(!field);
+    let mut sum = change + u32::from(!field);
     while sum > 0xffff {
         sum = (sum >> 16) + (sum & 0xffff);
     }

@@ -2,7 +2,7 @@
 //! RSTs of connections that have no socket at the moment, or none at all.
 
 use super::demux::{ETHERNET_HEADER_BYTES, Flow, LinkAddresses, Segment};
-use super::device::{checksums, write_ethernet};
+use super::device::{checksums, stamp, write_ethernet};
 use super::link::FrameSink;
 use super::options::Timestamps;
 use smoltcp::wire::{
@@ -78,7 +78,11 @@ impl Reply {
         let Some(frame) = sink.reserve(ETHERNET_HEADER_BYTES + bytes) else {
             return false;
         };
-        emit(flow.local, flow.remote, &tcp, write_ethernet(frame, link));
+        let packet = write_ethernet(frame, link);
+        emit(flow.local, flow.remote, &tcp, packet);
+        if let Some(stamps) = self.timestamps.filter(|_| self.offer.is_none()) {
+            stamp(packet, stamps);
+        }
         sink.submit(ETHERNET_HEADER_BYTES + bytes);
         true
     }
