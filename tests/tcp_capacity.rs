@@ -362,3 +362,34 @@ fn who_stands_still_makes_way_when_memory_is_used_up() {
         assert!(counters.pressed_out > 0 && counters.resets_sent > 0);
     }
 }
+
+#[test]
+fn a_response_held_by_a_closed_window_goes_on_though_its_socket_is_gone() {
+    const PEERS: u16 = 300; // more than may keep a socket without using it
+    for is_opened in [false, true] {
+        let mut host = Host::new(Limits::default());
+        let mut peers: Vec<Peer> = (1..=PEERS).map(Peer::new).collect();
+        for peer in &mut peers {
+            peer.open(&mut host);
+            peer.window = 0;
+            peer.say(&mut host, "PA", GET);
+        }
+        assert!(host.lab.stack.census().sockets < u64::from(PEERS));
+        let mut heard: Vec<u16> = Vec::new();
+        let mut note = |answers: Vec<common::segment::Answer>| {
+            let with_text = answers.into_iter().filter(|a| !a.payload.is_empty());
+            heard.extend(with_text.map(|a| a.tcp.destination_port));
+        };
+        if is_opened {
+            for peer in &mut peers {
+                peer.window = 64_000;
+                note(peer.say(&mut host, "A", b""));
+            }
+        } else {
+            note(host.wait_s(5)); // RFC 9293 §3.8.6.1: the window is probed
+        }
+        heard.sort_unstable();
+        heard.dedup();
+        assert_eq!(heard.len(), usize::from(PEERS), "opened: {is_opened}");
+    }
+}

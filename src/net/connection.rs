@@ -334,6 +334,19 @@ impl<A: Application> Connection<A> {
         self.stays_small = true;
     }
 
+    /// Whether a segment without text, or the time, may let it go on: it has a
+    /// socket, or a response that it gave its socket up with.
+    pub fn may_go_on(&self) -> bool {
+        self.is_awake() || self.waits.stage == Stage::Response
+    }
+
+    /// When it must have a turn though it has no socket.
+    pub fn asleep_until(&self, limits: &Limits) -> Instant {
+        let patience = self.patience_ends(limits);
+        self.held_until
+            .map_or(patience, |until| until.min(patience))
+    }
+
     /// Whether its socket holds nothing that the record does not.
     pub fn is_quiet(&self) -> bool {
         self.tcb.as_ref().is_some_and(|tcb| {

@@ -263,7 +263,7 @@ impl<A: Application> Stack<A> {
             Verdict::Take => {
                 connection.hear(segment, stamps, true, now);
                 // Between exchanges there is nothing else in an empty segment.
-                if connection.is_awake() || !segment.is_empty() {
+                if connection.may_go_on() || !segment.is_empty() {
                     self.turn(id, Some(segment.packet), now, sink);
                 }
             }

@@ -52,7 +52,7 @@ impl<A: Application> Stack<A> {
             return;
         };
         let expired = connection.expired(&self.limits, now);
-        let has_turn = connection.is_awake() || connection.wants_socket;
+        let has_turn = connection.may_go_on() || connection.wants_socket;
         *match expired {
             Some(Expired::KeepAlive) => &mut self.counters.expired_keep_alive,
             Some(Expired::Head) => &mut self.counters.expired_head,

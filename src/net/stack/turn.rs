@@ -233,7 +233,7 @@ impl<A: Application> Stack<A> {
         if let Some(Entry::Open(connection)) = self.table.get_mut(id) {
             let tcb = connection.sleep();
             connection.rank = connection.due_rank();
-            let at = connection.patience_ends(&self.limits);
+            let at = connection.asleep_until(&self.limits);
             self.timers.set(id.index(), micros(at));
             if let Some(tcb) = tcb {
                 self.pool.give(tcb);
