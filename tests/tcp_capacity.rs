@@ -224,7 +224,10 @@ fn a_cookie_carries_window_scale_and_sack_in_the_timestamp() {
         });
         let sack = sack.expect("a SACK block and timestamps");
         let passed_ms = sack.value.wrapping_sub(first.value);
-        assert!(sack.echo == 1_024 && passed_ms < 1_000, "{sack:?} {first:?}");
+        assert!(
+            sack.echo == 1_024 && passed_ms < 1_000,
+            "{sack:?} {first:?}"
+        );
     }
 }
 

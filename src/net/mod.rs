@@ -16,6 +16,7 @@ pub mod accept;
 pub mod app;
 pub mod check;
 pub mod closing;
+pub mod congestion;
 mod connection;
 pub mod cookie;
 pub mod demux;

@@ -1,0 +1,129 @@
+//! How much may be in flight: congestion controllers, each sans-IO and alone.
+//!
+//! Recovery (what was delivered, what was lost, how fast) tells a controller
+//! what each acknowledgment said; the controller answers with a window and, if
+//! it wants to, a pace. It never sees a segment, a socket or a clock.
+
+use smoltcp::time::{Duration, Instant};
+
+/// A congestion controller of one connection.
+///
+/// Times never run backwards. Windows and amounts are bytes of payload.
+pub trait Controller {
+    /// How much may be in flight now, bytes: at least one segment. In recovery this
+    /// already is what proportional rate reduction allows.
+    fn window_bytes(&self) -> u64;
+
+    /// Above this the window grows carefully, bytes; `u64::MAX` while unknown.
+    fn threshold_bytes(&self) -> u64;
+
+    /// How fast segments should leave, bytes a second; `None`: as they come.
+    fn pace_bytes_per_s(&self) -> Option<u64>;
+
+    /// New data or repairs leave: `bytes`, with `in_flight_bytes` under way before.
+    fn on_send(&mut self, now: Instant, bytes: u64, in_flight_bytes: u64);
+
+    /// An acknowledgment brought news. Called for every one that delivered or
+    /// lost something, after [`on_loss`](Controller::on_loss) if it began an episode.
+    fn on_ack(&mut self, ack: &Ack);
+
+    /// Loss was detected and no episode was going on: one begins (RFC 6675 §5 step 4).
+    /// It ends when everything sent before now is acknowledged.
+    fn on_loss(&mut self, loss: &Loss);
+
+    /// The episode has ended: everything that was in flight when it began is
+    /// acknowledged.
+    fn on_recovered(&mut self, now: Instant);
+
+    /// The retransmission timer ran out (RFC 6298 §5, RFC 5681 §3.1): everything
+    /// in flight counts as lost. Called for the first time-out of a row only.
+    fn on_timeout(&mut self, loss: &Loss);
+
+    /// All repairs of the last episode, or since the last time-out, were spurious:
+    /// what it took is given back (RFC 3708, RFC 5682).
+    fn on_undo(&mut self, now: Instant);
+
+    /// Nothing was in flight for `idle`, longer than the retransmission timeout
+    /// `rto`, and the sender goes on now (RFC 5681 §4.1, RFC 7661).
+    fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration);
+}
+
+/// What an acknowledgment said, once the scoreboard had taken it in.
+#[derive(Clone, Copy, Debug)]
+pub struct Ack {
+    /// When it came.
+    pub now: Instant,
+    /// Bytes that are newly known to have arrived, by ACK or SACK.
+    pub delivered_bytes: u64,
+    /// Of these, by a move of SND.UNA.
+    pub acknowledged_bytes: u64,
+    /// Bytes newly counted as lost.
+    pub lost_bytes: u64,
+    /// In flight before and after it, bytes: sent, not delivered, not lost.
+    pub prior_in_flight_bytes: u64,
+    /// See there.
+    pub in_flight_bytes: u64,
+    /// Round-trip time of the segment sent last among those that it delivered, if
+    /// that was sent once only.
+    pub rtt: Option<Duration>,
+    /// Smoothed round-trip time (RFC 6298), this sample included.
+    pub srtt: Duration,
+    /// Bytes acknowledged in order so far, counted from the connection's beginning
+    /// (SND.UNA), and sent so far (SND.NXT). A round trip has passed when
+    /// `una_offset` passes the `nxt_offset` of its beginning.
+    pub una_offset: u64,
+    /// See there.
+    pub nxt_offset: u64,
+    /// The window was what held the sender back when the delivered data was sent, so
+    /// that it may grow (RFC 7661 §4.4).
+    pub is_window_limited: bool,
+    /// An episode of recovery is going on.
+    pub in_recovery: bool,
+    /// How fast data was delivered.
+    pub rate: Option<Rate>,
+}
+
+/// A delivery rate sample: draft-ietf-ccwg-bbr §4.1, RFC 9438 has no use for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Bytes delivered over `interval`, from the sending of the newest delivered
+    /// segment to its acknowledgment.
+    pub delivered_bytes: u64,
+    /// The longer of the sending and the acknowledging time.
+    pub interval: Duration,
+    /// All bytes delivered on the connection when that segment was sent: a round
+    /// trip has passed when it reaches the total of the round's beginning.
+    pub prior_delivered_bytes: u64,
+    /// All bytes delivered on the connection so far.
+    pub total_delivered_bytes: u64,
+    /// In flight when that segment was sent, itself included.
+    pub sent_in_flight_bytes: u64,
+    /// Bytes lost between its sending and now.
+    pub lost_bytes: u64,
+    /// There was not enough to send: the sample may be less than the path carries.
+    pub is_app_limited: bool,
+}
+
+/// What is known when loss is noticed.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    /// When it was noticed.
+    pub now: Instant,
+    /// In flight before the loss was taken off, bytes.
+    pub prior_in_flight_bytes: u64,
+    /// In flight now.
+    pub in_flight_bytes: u64,
+    /// Bytes counted as lost.
+    pub lost_bytes: u64,
+}
+
+impl Rate {
+    /// Bytes a second; `None` for an interval too short to mean anything.
+    pub fn bytes_per_s(&self) -> Option<u64> {
+        let interval_us = self.interval.total_micros();
+        (interval_us > 0).then(|| self.delivered_bytes.saturating_mul(1_000_000) / interval_us)
+    }
+}
+
+/// The least that a window falls to, segments, and the first window (RFC 6928).
+pub const INITIAL_SEGMENTS: u64 = 10;
