@@ -4,6 +4,9 @@
 //! what each acknowledgment said; the controller answers with a window and, if
 //! it wants to, a pace. It never sees a segment, a socket or a clock.
 
+pub mod pace;
+pub mod unlimited;
+
 use smoltcp::time::{Duration, Instant};
 
 /// A congestion controller of one connection.
@@ -125,5 +128,13 @@ impl Rate {
     }
 }
 
-/// The least that a window falls to, segments, and the first window (RFC 6928).
+/// The first window, segments, of common sizes (RFC 6928).
 pub const INITIAL_SEGMENTS: u64 = 10;
+/// And in bytes: large segments are fewer.
+const INITIAL_BYTES: u64 = 14_600;
+
+/// RFC 6928 §2: the first window of segments of `mss_bytes`, and the one after idleness.
+pub fn initial_window_bytes(mss_bytes: u16) -> u64 {
+    let mss = u64::from(mss_bytes);
+    (INITIAL_SEGMENTS * mss).min(INITIAL_BYTES.max(2 * mss))
+}

@@ -1,0 +1,9 @@
+//! Congestion controllers over a model of a path: no TCP, no frames, no wall clock.
+//!
+//! - [`model`]: senders, each with a controller, that share a bottleneck.
+//! - [`flow`]: one of these senders.
+//! - [`path`]: that the model itself is right.
+
+mod flow;
+mod model;
+mod path;
