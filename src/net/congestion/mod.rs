@@ -4,10 +4,15 @@
 //! what each acknowledgment said; the controller answers with a window and, if
 //! it wants to, a pace. It never sees a segment, a socket or a clock.
 
+pub mod cubic;
+pub mod hystart;
 pub mod pace;
+pub mod prr;
 pub mod unlimited;
 
+use cubic::Cubic;
 use smoltcp::time::{Duration, Instant};
+use unlimited::Unlimited;
 
 /// A congestion controller of one connection.
 ///
@@ -137,4 +142,156 @@ const INITIAL_BYTES: u64 = 14_600;
 pub fn initial_window_bytes(mss_bytes: u16) -> u64 {
     let mss = u64::from(mss_bytes);
     (INITIAL_SEGMENTS * mss).min(INITIAL_BYTES.max(2 * mss))
+}
+
+/// Which controller connections have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// [`cubic`].
+    #[default]
+    Cubic,
+    /// [`unlimited`].
+    None,
+}
+
+/// A connection's controller. All that differs between them is said here: a further one
+/// is a variant here and in [`Algorithm`], and an arm of each `match`.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "Algorithm says it")]
+pub enum Congestion {
+    Cubic(Cubic),
+    None(Unlimited),
+}
+
+impl Congestion {
+    /// The controller of a connection that begins `now` and whose segments carry `mss_bytes`.
+    pub fn new(algorithm: Algorithm, mss_bytes: u16, _now: Instant) -> Self {
+        match algorithm {
+            Algorithm::Cubic => Congestion::Cubic(Cubic::new(mss_bytes)),
+            Algorithm::None => Congestion::None(Unlimited),
+        }
+    }
+
+    fn get(&self) -> &dyn Controller {
+        match self {
+            Congestion::Cubic(cubic) => cubic,
+            Congestion::None(unlimited) => unlimited,
+        }
+    }
+
+    fn get_mut(&mut self) -> &mut dyn Controller {
+        match self {
+            Congestion::Cubic(cubic) => cubic,
+            Congestion::None(unlimited) => unlimited,
+        }
+    }
+}
+
+impl Controller for Congestion {
+    fn window_bytes(&self) -> u64 {
+        self.get().window_bytes()
+    }
+
+    fn threshold_bytes(&self) -> u64 {
+        self.get().threshold_bytes()
+    }
+
+    fn pace_bytes_per_s(&self) -> Option<u64> {
+        self.get().pace_bytes_per_s()
+    }
+
+    fn on_send(&mut self, now: Instant, bytes: u64, in_flight_bytes: u64) {
+        self.get_mut().on_send(now, bytes, in_flight_bytes);
+    }
+
+    fn on_ack(&mut self, ack: &Ack) {
+        self.get_mut().on_ack(ack);
+    }
+
+    fn on_loss(&mut self, loss: &Loss) {
+        self.get_mut().on_loss(loss);
+    }
+
+    fn on_recovered(&mut self, now: Instant) {
+        self.get_mut().on_recovered(now);
+    }
+
+    fn on_timeout(&mut self, loss: &Loss) {
+        self.get_mut().on_timeout(loss);
+    }
+
+    fn on_undo(&mut self, now: Instant) {
+        self.get_mut().on_undo(now);
+    }
+
+    fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration) {
+        self.get_mut().on_idle(now, idle, rto);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment of 1,000 bytes was delivered in order over 100 ms: tests change what matters.
+    pub(super) const ACK: Ack = Ack {
+        now: Instant::from_millis_const(1_000),
+        delivered_bytes: 1_000,
+        acknowledged_bytes: 1_000,
+        lost_bytes: 0,
+        prior_in_flight_bytes: 10_000,
+        in_flight_bytes: 9_000,
+        rtt: Some(Duration::from_millis(100)),
+        srtt: Duration::from_millis(100),
+        una_offset: 1_000,
+        nxt_offset: 10_000,
+        is_window_limited: true,
+        in_recovery: false,
+        rate: None,
+    };
+
+    /// The first of ten segments of 1,000 bytes was lost.
+    pub(super) const LOSS: Loss = Loss {
+        now: Instant::from_millis_const(1_000),
+        prior_in_flight_bytes: 10_000,
+        in_flight_bytes: 8_000,
+        lost_bytes: 1_000,
+    };
+
+    #[test]
+    fn the_algorithm_decides() {
+        for (algorithm, window, threshold) in [
+            (Algorithm::Cubic, 14_480, u64::MAX),
+            (Algorithm::None, u64::MAX, u64::MAX),
+        ] {
+            let mut congestion = Congestion::new(algorithm, 1_448, Instant::ZERO);
+            assert_eq!(congestion.window_bytes(), window);
+            assert_eq!(congestion.threshold_bytes(), threshold);
+            assert_eq!(congestion.pace_bytes_per_s(), None);
+            congestion.on_timeout(&LOSS);
+            let is_limited = algorithm != Algorithm::None;
+            assert_eq!(congestion.window_bytes() == 1_448, is_limited);
+        }
+    }
+
+    #[test]
+    fn a_rate_is_bytes_in_a_second() {
+        let rate = |delivered_bytes, us| Rate {
+            delivered_bytes,
+            interval: Duration::from_micros(us),
+            prior_delivered_bytes: 0,
+            total_delivered_bytes: delivered_bytes,
+            sent_in_flight_bytes: delivered_bytes,
+            lost_bytes: 0,
+            is_app_limited: false,
+        };
+        for (bytes, us, want) in [
+            (1_448, 1_000, Some(1_448_000)),
+            (1, 3, Some(333_333)),
+            (0, 5, Some(0)),
+            (1_448, 0, None),
+        ] {
+            assert_eq!(rate(bytes, us).bytes_per_s(), want, "{bytes} in {us}");
+        }
+    }
 }

@@ -81,3 +81,115 @@ impl Pacer {
         (rate / (1_000_000 / QUANTUM_US)).clamp(least, MAX_QUANTUM_BYTES.max(least))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u16 = 1_448;
+    const MBIT: u64 = 125_000;
+
+    fn at_us(us: i64) -> Instant {
+        Instant::from_micros(us)
+    }
+
+    /// A pacer whose first window has left at time 0.
+    fn spent(rate: u64) -> Pacer {
+        let mut pacer = Pacer::new(MSS);
+        let first = pacer.allowance_bytes(at_us(0), rate);
+        pacer.spend(first);
+        assert_eq!(pacer.allowance_bytes(at_us(0), rate), 0);
+        pacer
+    }
+
+    #[test]
+    fn the_first_window_leaves_at_once_and_after_idleness_again() {
+        for (mss, want) in [
+            (1_448, 14_480),
+            (536, 5_360),
+            (8_948, 17_896),
+            (1_460, 14_600),
+        ] {
+            let mut pacer = Pacer::new(mss);
+            assert_eq!(pacer.allowance_bytes(at_us(5), MBIT), want);
+            pacer.spend(want - 100);
+            assert_eq!(pacer.allowance_bytes(at_us(5), MBIT), 100);
+            pacer.restart();
+            assert_eq!(pacer.allowance_bytes(at_us(5), MBIT), want);
+        }
+    }
+
+    #[test]
+    fn quanta() {
+        for (rate, mss, want) in [
+            (MBIT, MSS, 2_896),
+            (100 * MBIT, MSS, 12_500),
+            (10_000 * MBIT, MSS, 65_536),
+            (u64::MAX, MSS, 65_536),
+            (0, 60_000, 120_000),
+        ] {
+            assert_eq!(Pacer::new(mss).quantum_bytes(rate), want, "{rate}");
+        }
+    }
+
+    #[test]
+    fn sequences() {
+        let rate = 100 * MBIT; // 12.5 bytes a microsecond, quanta of a millisecond
+        let mut pacer = spent(rate);
+        // (time, allowance then, next quantum then, spent then)
+        for (now, allowance, next, bytes) in [
+            (0, 0, 1_000, 0),
+            (115, 1_437, 1_000, 0),
+            (116, 1_450, 1_000, 1_448), // 2 bytes left
+            (116, 2, 1_116, 0),
+            (1_116, 12_502, 1_116, 12_502),
+            (2_400, 16_050, 2_400, 12_500), // 284 us late
+            (2_400, 3_550, 3_116, 3_550),
+            (9_000, 25_000, 9_000, 0), // late by far: two quanta
+            (9_001, 25_000, 9_001, 30_000),
+            (9_001, 0, 10_001, 0), // no debt
+            (8_000, 0, 9_000, 0),  // not even from a clock that went back
+        ] {
+            assert_eq!(
+                pacer.allowance_bytes(at_us(now), rate),
+                allowance,
+                "at {now}"
+            );
+            assert_eq!(pacer.next_at(at_us(now), rate), at_us(next), "at {now}");
+            pacer.spend(bytes);
+        }
+    }
+
+    #[test]
+    fn late_wake_ups_cost_nothing() {
+        for (rate, mss) in [(3 * MBIT, MSS), (100 * MBIT, MSS), (333 * MBIT + 7, 536)] {
+            let mut pacer = Pacer::new(mss);
+            let mut rng = fastrand::Rng::with_seed(7);
+            let mut left = 0;
+            let mut now = at_us(0);
+            while now < at_us(10_000_000) {
+                while pacer.allowance_bytes(now, rate) >= u64::from(mss) {
+                    pacer.spend(u64::from(mss));
+                    left += u64::from(mss);
+                }
+                now = pacer.next_at(now, rate) + Duration::from_micros(rng.u64(0..900));
+            }
+            let due = initial_window_bytes(mss) + rate * now.total_micros() as u64 / 1_000_000;
+            let held = due - left;
+            assert!(
+                held <= 3 * pacer.quantum_bytes(rate),
+                "{rate}: {held} of {due}"
+            );
+        }
+    }
+
+    #[test]
+    fn extremes_end() {
+        let mut pacer = spent(u64::MAX);
+        let far = at_us(i64::MAX / 2);
+        assert_eq!(pacer.allowance_bytes(far, u64::MAX), 2 * MAX_QUANTUM_BYTES);
+        pacer.spend(u64::MAX);
+        assert_eq!(pacer.next_at(at_us(0), u64::MAX), at_us(1));
+        assert!(pacer.next_at(at_us(0), 0) > at_us(1_000_000_000));
+    }
+}
