@@ -3,7 +3,9 @@
 //! - [`model`]: senders, each with a controller, that share a bottleneck.
 //! - [`flow`]: one of these senders.
 //! - [`path`]: that the model itself is right.
+//! - [`cubic`]: CUBIC over it.
 
+mod cubic;
 mod flow;
 mod model;
 mod path;
