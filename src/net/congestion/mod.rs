@@ -4,8 +4,11 @@
 //! what each acknowledgment said; the controller answers with a window and, if
 //! it wants to, a pace. It never sees a segment, a socket or a clock.
 
+pub mod bbr;
 pub mod pace;
 pub mod unlimited;
+
+pub use bbr::Bbr;
 
 use smoltcp::time::{Duration, Instant};
 
