@@ -155,9 +155,10 @@ configure_relay() {
 start_relay() {
     local try pid log
     log=$(relay_log)
+    : >"$log"
     # A session of its own, since Ctrl-C isn't for it; and without the lock, since
     # it stays.
-    setsid ip netns exec "$NAME.relay" "$RELAY" outer inner "$@" \
+    setsid chrt -f 1 ip netns exec "$NAME.relay" "$RELAY" outer inner "$@" \
         </dev/null >"$log" 2>&1 {LOCK_FD}>&- &
     pid=$!
     echo "$pid" >"$(relay_pid_file)"

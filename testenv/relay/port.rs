@@ -1,21 +1,37 @@
 //! A packet socket on one network device: every frame that the device receives,
 //! and frames to send, as they are on the wire (packet(7)).
 
+use nix::cmsg_space;
 use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{self, AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType};
+use nix::sys::socket::{
+    self, AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType,
+    recvmsg, sockopt,
+};
+use nix::sys::time::TimeSpec;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
-use std::io;
+use rustix::net::{SendFlags, send};
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// Frames that wait in the kernel while the relay does something else: more than
 /// 10 ms at 10 Gbit/s.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
 
+/// A frame that came.
+pub struct Received {
+    /// Its length, which may be more than there was room for.
+    pub bytes: usize,
+    /// When it came, however long it lay here, as time since the Epoch.
+    pub at: Option<Duration>,
+}
+
 /// One of the relay's two devices.
 pub struct Port {
     name: String,
     socket: OwnedFd,
+    /// Room for what the kernel says about a frame.
+    control: Vec<u8>,
 }
 
 impl Port {
@@ -26,24 +42,31 @@ impl Port {
         let protocol = SockProtocol::EthAll;
         let socket = socket::socket(AddressFamily::Packet, SockType::Raw, flags, protocol)?;
         socket::bind(socket.as_raw_fd(), &link_address(name)?)?;
-        sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER_BYTES)?;
+        socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES)?;
+        socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         Ok(Port {
             name: name.to_owned(),
             socket,
+            control: cmsg_space!(TimeSpec),
         })
     }
 
-    /// Receives a frame into `room` and says how long it is, unless there is none.
-    /// One that is longer than `room` is cut short.
-    pub fn receive(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
-        match recv(
-            &self.socket,
-            &mut *room,
-            RecvFlags::DONTWAIT | RecvFlags::TRUNC,
+    /// Receives a frame into `room`, unless there is none.
+    pub fn receive(&mut self, room: &mut [u8]) -> io::Result<Option<Received>> {
+        let fd = self.socket.as_raw_fd();
+        let mut slices = [IoSliceMut::new(room)];
+        match recvmsg::<()>(
+            fd,
+            &mut slices,
+            Some(&mut self.control),
+            MsgFlags::MSG_TRUNC,
         ) {
-            Ok((_, bytes)) => Ok(Some(bytes)),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(error) => self.unless_down(error).map(|()| None),
+            Ok(message) => Ok(Some(Received {
+                bytes: message.bytes,
+                at: message.cmsgs()?.find_map(arrival),
+            })),
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => Ok(None),
+            Err(error) => self.unless_down(error.into()).map(|()| None),
         }
     }
 
@@ -52,13 +75,16 @@ impl Port {
         match send(&self.socket, frame, SendFlags::DONTWAIT) {
             Ok(_) => Ok(true),
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::MSGSIZE | Errno::INVAL) => Ok(false),
-            Err(error) => self.unless_down(error).map(|()| false),
+            Err(error) => self.unless_down(error.into()).map(|()| false),
         }
     }
 
     /// A device that is down may come up again; one that is gone won't.
-    fn unless_down(&self, error: Errno) -> io::Result<()> {
-        if matches!(error, Errno::NETDOWN | Errno::NXIO | Errno::NODEV) && self.is_there() {
+    fn unless_down(&self, error: io::Error) -> io::Result<()> {
+        let down = [Errno::NETDOWN, Errno::NXIO, Errno::NODEV];
+        if Errno::from_io_error(&error).is_some_and(|errno| down.contains(&errno))
+            && self.is_there()
+        {
             return Ok(());
         }
         Err(io::Error::new(
@@ -76,6 +102,13 @@ impl Port {
 impl AsFd for Port {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+fn arrival(message: ControlMessageOwned) -> Option<Duration> {
+    match message {
+        ControlMessageOwned::ScmTimestampns(at) => Some(at.into()),
+        _ => None,
     }
 }
 
