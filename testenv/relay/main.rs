@@ -15,7 +15,7 @@
 //! to_outer frames=624 bytes=41184 lost=7 duplicated=0 … latest_us=68
 //! ```
 //!
-//! It ends at SIGTERM or SIGINT, or by itself when one of its devices is gone.
+//! It ends at SIGTERM or SIGINT, or by itself when one of its devices is down or gone.
 //!
 //! One thread does all. It sleeps until a frame comes or is nearly due, and
 //! watches the clock for the last microseconds. When frames come fast it doesn't,
@@ -74,11 +74,11 @@ fn run(cli: &Cli) -> io::Result<()> {
         match relay.pass() {
             Ok(true) => {}
             Ok(false) => break Ok(()),
-            Err(error) if relay.is_whole() => break Err(error),
-            Err(_) => {
-                say("a device is gone: the end\n");
+            Err(error) if error.kind() == io::ErrorKind::NetworkDown => {
+                say(&format!("the end: {error}\n"));
                 break Ok(());
             }
+            Err(error) => break Err(error),
         }
     };
     relay.report();
@@ -228,10 +228,6 @@ impl Relay {
             }
         }
         Ok(())
-    }
-
-    fn is_whole(&self) -> bool {
-        self.ports.iter().all(Port::is_there)
     }
 
     /// In one write, so that nobody reads half of it.

@@ -2,7 +2,6 @@
 //! and frames to send, as they are on the wire (packet(7)).
 
 use nix::cmsg_space;
-use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
     self, AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType,
     recvmsg, sockopt,
@@ -44,11 +43,14 @@ impl Port {
         socket::bind(socket.as_raw_fd(), &link_address(name)?)?;
         socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES)?;
         socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        Ok(Port {
+        let mut port = Port {
             name: name.to_owned(),
             socket,
             control: cmsg_space!(TimeSpec),
-        })
+        };
+        // Before it was bound, any device's frames came.
+        while port.receive(&mut [])?.is_some() {}
+        Ok(port)
     }
 
     /// Receives a frame into `room`, unless there is none.
@@ -66,7 +68,7 @@ impl Port {
                 at: message.cmsgs()?.find_map(arrival),
             })),
             Err(nix::Error::EAGAIN | nix::Error::EINTR) => Ok(None),
-            Err(error) => self.unless_down(error.into()).map(|()| None),
+            Err(error) => Err(self.failure(Errno::from_raw_os_error(error as i32))),
         }
     }
 
@@ -75,27 +77,18 @@ impl Port {
         match send(&self.socket, frame, SendFlags::DONTWAIT) {
             Ok(_) => Ok(true),
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::MSGSIZE | Errno::INVAL) => Ok(false),
-            Err(error) => self.unless_down(error.into()).map(|()| false),
+            Err(error) => Err(self.failure(error)),
         }
     }
 
-    /// A device that is down may come up again; one that is gone won't.
-    fn unless_down(&self, error: io::Error) -> io::Result<()> {
-        let down = [Errno::NETDOWN, Errno::NXIO, Errno::NODEV];
-        if Errno::from_io_error(&error).is_some_and(|errno| down.contains(&errno))
-            && self.is_there()
-        {
-            return Ok(());
-        }
-        Err(io::Error::new(
-            error.kind(),
-            format!("device {}: {error}", self.name),
-        ))
-    }
-
-    /// Whether the device still exists.
-    pub fn is_there(&self) -> bool {
-        if_nametoindex(self.name.as_str()).is_ok()
+    /// `NetworkDown` if the device is down or gone. The kernel tells once, when a
+    /// device goes down, and not again when it is removed then: both are the end.
+    fn failure(&self, error: Errno) -> io::Error {
+        let kind = match error {
+            Errno::NETDOWN | Errno::NXIO | Errno::NODEV => io::ErrorKind::NetworkDown,
+            _ => error.kind(),
+        };
+        io::Error::new(kind, format!("device {}: {error}", self.name))
     }
 }
 
