@@ -29,6 +29,7 @@ pub mod link;
 pub mod options;
 pub mod pool;
 pub mod ranks;
+pub mod recovery;
 pub mod reply;
 pub mod sources;
 pub mod stack;
