@@ -87,6 +87,18 @@ pub struct Tally {
     pub undone: u64,
 }
 
+impl Tally {
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Tally) {
+        self.repairs += other.repairs;
+        self.spurious += other.spurious;
+        self.probes += other.probes;
+        self.timeouts += other.timeouts;
+        self.episodes += other.episodes;
+        self.undone += other.undone;
+    }
+}
+
 /// The loss recovery of one connection.
 #[derive(Debug)]
 pub struct Recovery {
@@ -233,12 +245,18 @@ impl Recovery {
         self.arm(None, now);
     }
 
-    /// What should be sent again now, if a window of `window_bytes` allows it.
-    pub fn next_repair(&mut self, window_bytes: u64) -> Option<Repair> {
+    /// Whether something lost is to be sent again.
+    pub fn has_lost(&self) -> bool {
+        self.board.lost() > 0
+    }
+
+    /// What should be sent again now, if a window of `window_bytes` allows it; with
+    /// `probe`, if nothing is, the last segment when a probe is due.
+    pub fn next_repair(&mut self, window_bytes: u64, probe: bool) -> Option<Repair> {
         let segment = match self.board.first_lost() {
             Some(segment) => segment,
             // A probe was due, and there was no new data for it.
-            None if std::mem::take(&mut self.is_probing) => {
+            None if probe && std::mem::take(&mut self.is_probing) => {
                 let last = *self.board.last()?;
                 self.probe = Some(Probe {
                     end: self.nxt,
