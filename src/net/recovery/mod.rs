@@ -21,7 +21,7 @@ use crate::net::congestion::{Ack, Controller, Loss};
 use rack::Rack;
 use rate::{Delivery, Sampler};
 use rtt::Rtt;
-use scoreboard::{Scoreboard, Segment};
+use scoreboard::{Scoreboard, Segment, Sent};
 pub use smoltcp::time::{Duration, Instant};
 use std::ops::Range;
 
@@ -112,21 +112,23 @@ pub struct Recovery {
     /// SND.NXT when the episode or the time-out began: when it is acknowledged,
     /// that is over.
     point: u64,
-    /// Repairs of the episode that may still prove to be in vain; `None` when one
-    /// was lost or something else forbids to undo it.
-    doubtful: Option<u32>,
-    /// F-RTO: the timer has run out, perhaps in vain, and no ACK has come since.
+    /// What the last episode or time-out has sent again, if it may be undone.
+    doubt: Option<Doubt>,
+    /// F-RTO: the timer has run out, and no ACK has said yet whether in vain.
     may_be_spurious: bool,
+    /// The peer has sent SACK blocks: its duplicate ACKs mean nothing without.
+    has_sack: bool,
     probe: Option<Probe>,
     /// A probe is due.
     is_probing: bool,
-    /// The first repair of an episode does not ask for the window.
+    /// The first repair of an episode does not ask for the window, nor does the one
+    /// for a partial ACK.
     must_repair: bool,
     /// Time-outs in a row.
     backoffs: u32,
     dup_acks: u32,
-    /// Since when the retransmission timer runs.
-    progress_at: Instant,
+    /// When the retransmission timer runs out.
+    timeout_at: Instant,
     timer: Option<(Instant, Timer)>,
     /// What is sent up to here was held back by the congestion window.
     limited_until: u64,
@@ -141,6 +143,43 @@ struct Probe {
     end: u64,
     /// TLP.is_retrans.
     is_repair: bool,
+}
+
+/// Repairs of which no D-SACK has said yet that they were in vain (RFC 3708).
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    /// All repairs lie within: what else arrives twice was doubled by the network.
+    start: u64,
+    end: u64,
+    /// Bytes of them; 0: none was made, or all were in vain.
+    bytes: u64,
+}
+
+impl Doubt {
+    const NONE: Doubt = Doubt {
+        start: u64::MAX,
+        end: 0,
+        bytes: 0,
+    };
+
+    fn add(&mut self, repair: Repair) {
+        let len = u64::from(repair.len);
+        self.start = self.start.min(repair.start);
+        self.end = self.end.max(repair.start + len);
+        self.bytes += len;
+    }
+
+    /// The peer has received `range` twice: whether that is due to a repair.
+    fn take(&mut self, range: &Range<u64>) -> bool {
+        let is_due = self.bytes > 0
+            && self.start <= range.start
+            && range.start < range.end
+            && range.end <= self.end;
+        if is_due {
+            self.bytes = self.bytes.saturating_sub(range.end - range.start);
+        }
+        is_due
+    }
 }
 
 /// What is to be sent again.
@@ -164,14 +203,15 @@ impl Recovery {
             nxt: offset,
             mode: Mode::Open,
             point: offset,
-            doubtful: None,
+            doubt: None,
             may_be_spurious: false,
+            has_sack: false,
             probe: None,
             is_probing: false,
             must_repair: false,
             backoffs: 0,
             dup_acks: 0,
-            progress_at: now,
+            timeout_at: now,
             timer: None,
             limited_until: offset,
             tally: Tally::default(),
@@ -212,8 +252,18 @@ impl Recovery {
     /// this layer's.
     pub fn restart(&mut self, offset: u64) {
         debug_assert!(self.board.is_empty());
+        if offset != self.nxt {
+            // What is acknowledged next says nothing of the probe before.
+            self.probe = None;
+        }
         self.una = offset;
         self.nxt = offset;
+        self.mode = Mode::Open;
+        self.may_be_spurious = false;
+        self.must_repair = false;
+        self.is_probing = false;
+        self.backoffs = 0;
+        self.dup_acks = 0;
         self.timer = None;
     }
 
@@ -221,19 +271,13 @@ impl Recovery {
 
     /// A segment of new data was sent: `len` bytes at SND.NXT, FIN counted.
     pub fn on_send(&mut self, len: u32, now: Instant, congestion: &mut impl Controller) {
+        debug_assert!(self.has_room());
         let in_flight_bytes = self.board.in_flight_bytes();
         if self.board.is_empty() {
-            self.progress_at = now;
+            self.restart_timeout(now);
         }
-        self.board.push(Segment {
-            start: self.nxt,
-            len,
-            sends: 1,
-            is_sacked: false,
-            is_lost: false,
-            sent_at: now,
-            state: self.sampler.on_send(now, len, in_flight_bytes),
-        });
+        let state = self.sampler.on_send(now, len, in_flight_bytes);
+        self.board.push(Segment::new(self.nxt, len, now, state));
         self.nxt += u64::from(len);
         if std::mem::take(&mut self.is_probing) {
             self.probe = Some(Probe {
@@ -242,7 +286,7 @@ impl Recovery {
             });
         }
         congestion.on_send(now, len.into(), in_flight_bytes);
-        self.arm(None, now);
+        self.arm(self.pending(Timer::Reordering), None, now);
     }
 
     /// Whether something lost is to be sent again.
@@ -256,14 +300,7 @@ impl Recovery {
         let segment = match self.board.first_lost() {
             Some(segment) => segment,
             // A probe was due, and there was no new data for it.
-            None if probe && std::mem::take(&mut self.is_probing) => {
-                let last = *self.board.last()?;
-                self.probe = Some(Probe {
-                    end: self.nxt,
-                    is_repair: true,
-                });
-                last
-            }
+            None if probe && self.is_probing => *self.board.last()?,
             None => return None,
         };
         let len = u64::from(segment.len);
@@ -281,13 +318,24 @@ impl Recovery {
     /// It was sent again.
     pub fn on_repair(&mut self, repair: Repair, now: Instant, congestion: &mut impl Controller) {
         self.must_repair = false;
+        if std::mem::take(&mut self.is_probing) {
+            self.probe = Some(Probe {
+                end: self.nxt,
+                is_repair: true,
+            });
+        } else if let Some(doubt) = &mut self.doubt {
+            doubt.add(repair);
+        }
+        if repair.start == self.una && self.mode == Mode::Recovery {
+            // SACK says that the path is alive: give the repair its time.
+            self.restart_timeout(now);
+        }
         let in_flight_bytes = self.board.in_flight_bytes();
         let state = self.sampler.on_send(now, repair.len, in_flight_bytes);
         self.board.sent_again(repair.start, now, state);
-        self.doubtful = self.doubtful.map(|repairs| repairs + 1);
         self.tally.repairs += 1;
         congestion.on_send(now, repair.len.into(), in_flight_bytes);
-        self.arm(None, now);
+        self.arm(self.pending(Timer::Reordering), None, now);
     }
 
     /// There is more to send, but the congestion window is full.
@@ -306,13 +354,53 @@ impl Recovery {
     pub fn on_ack(&mut self, heard: &Heard<'_>, now: Instant, congestion: &mut impl Controller) {
         let prior_in_flight_bytes = self.board.in_flight_bytes();
         let was_una = self.una;
+        let news = self.deliver(heard, now);
+        let rtt = news.rtt(now);
+        if let Some(rtt) = rtt {
+            self.rtt.sample(rtt, now);
+        }
+        self.note_progress(heard, was_una, now);
+        if let Some(range) = &heard.duplicate {
+            self.on_duplicate(range, now, congestion);
+        }
+        self.end_probe(heard, was_una, now, congestion);
+        self.judge_timeout(&news, was_una, now, congestion);
+        let (lost_bytes, again) = self.detect(was_una, now);
+        self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
+        let rate = self.sampler.on_ack(&news.delivery, self.rtt.least(), now);
+        let is_news = news.delivery.bytes > 0;
+        if is_news || lost_bytes > 0 {
+            congestion.on_ack(&Ack {
+                now,
+                delivered_bytes: news.delivery.bytes,
+                acknowledged_bytes: self.una - was_una,
+                lost_bytes,
+                prior_in_flight_bytes,
+                in_flight_bytes: self.board.in_flight_bytes(),
+                rtt,
+                srtt: self.rtt.smoothed().unwrap_or(Duration::ZERO),
+                una_offset: self.una,
+                nxt_offset: self.nxt,
+                is_window_limited: was_una < self.limited_until,
+                in_recovery: self.mode == Mode::Recovery,
+                rate,
+            });
+        }
+        self.end_episode(now, congestion);
+        let probe_at = self.pending(Timer::Probe).filter(|_| !is_news);
+        self.arm(again, probe_at, now);
+    }
+
+    /// Takes off the board what has arrived.
+    fn deliver(&mut self, heard: &Heard<'_>, now: Instant) -> News {
         let una = heard.una.clamp(self.una, self.nxt);
         let min_rtt = self.rtt.least();
+        let highest_end = self.rack.highest_end();
         let mut news = News::default();
         let (board, rack) = (&mut self.board, &mut self.rack);
         let mut deliver = |segment: &Segment| {
-            rack.on_delivered(segment, min_rtt, now);
-            news.add(segment);
+            rack.on_delivered(segment, highest_end);
+            news.add(segment, min_rtt, now);
         };
         board.acknowledge(una, |segment| {
             if !segment.is_sacked {
@@ -324,54 +412,47 @@ impl Recovery {
                 board.sack(range.clone(), &mut deliver);
             }
         }
+        if let Some(newest) = news.newest_sure {
+            rack.on_newest(newest, now);
+        }
         self.una = una;
-        let rtt = news.once_sent_at.map(|at| now - at);
-        if let Some(rtt) = rtt {
-            self.rtt.sample(rtt, now);
+        self.has_sack |= heard.duplicate.is_some() || !heard.sacks.is_empty();
+        if news.delivery.bytes > 0 {
+            self.is_probing = false; // not needed any more
         }
-        self.note_progress(heard, was_una, now);
-        if let Some(range) = &heard.duplicate {
-            self.on_duplicate(range, now, congestion);
-        }
-        self.end_probe(heard, was_una, now, congestion);
-        // F-RTO: the first ACK after a time-out that gets on, for what was sent
-        // before it.
-        let follows = una > was_una && std::mem::take(&mut self.may_be_spurious);
-        if follows && news.has_once_sent && una < self.point {
-            self.undo(now, congestion);
-        }
-        let (lost_bytes, again) = self.detect(was_una, now);
-        self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
-        let rate = self.sampler.on_ack(&news.delivery, self.rtt.least(), now);
-        if news.delivery.bytes > 0 || lost_bytes > 0 {
-            congestion.on_ack(&Ack {
-                now,
-                delivered_bytes: news.delivery.bytes,
-                acknowledged_bytes: una - was_una,
-                lost_bytes,
-                prior_in_flight_bytes,
-                in_flight_bytes: self.board.in_flight_bytes(),
-                rtt,
-                srtt: self.rtt.smoothed().unwrap_or(Duration::ZERO),
-                una_offset: una,
-                nxt_offset: self.nxt,
-                is_window_limited: was_una < self.limited_until,
-                in_recovery: self.mode == Mode::Recovery,
-                rate,
-            });
-        }
-        self.end_episode(now, congestion);
-        self.arm(again, now);
+        news
     }
 
     /// What says that the path is alive (RFC 6298 §5.3, §5.7), and what does not.
     fn note_progress(&mut self, heard: &Heard<'_>, was_una: u64, now: Instant) {
         if self.una > was_una {
-            self.progress_at = now;
             self.backoffs = 0;
+            self.restart_timeout(now);
             self.dup_acks = 0;
-        } else if heard.is_bare && heard.una == self.una && heard.sacks.is_empty() {
+        } else if heard.is_bare && heard.una == self.una && !self.has_sack {
             self.dup_acks += u32::from(!self.board.is_empty());
+        }
+    }
+
+    /// F-RTO (RFC 5682 §3.1): whether what the timer gave up arrives by itself.
+    fn judge_timeout(
+        &mut self,
+        news: &News,
+        was_una: u64,
+        now: Instant,
+        congestion: &mut impl Controller,
+    ) {
+        if !self.may_be_spurious {
+            return;
+        }
+        if self.una == was_una {
+            // Step 2a: a duplicate ACK, unless it says nothing at all.
+            self.may_be_spurious = news.delivery.bytes == 0 && self.dup_acks == 0;
+        } else if news.has_given_up && self.una < self.point {
+            self.board.find_again();
+            // It was the originals that have arrived, not what was sent since.
+            self.rack.rewind(news.newest_once, now);
+            self.undo(now, congestion);
         }
     }
 
@@ -385,16 +466,32 @@ impl Recovery {
             min_rtt.unwrap_or(Duration::ZERO),
             srtt.unwrap_or(Duration::ZERO),
         );
-        let (mut bytes, again) = self.rack.detect(&mut self.board, window, now);
-        let is_partial = self.mode == Mode::Recovery && self.una > was_una && self.una < self.point;
-        let is_hole = self.board.first().is_some_and(Segment::is_in_flight)
-            && (self.dup_acks == DUP_ACKS || (is_partial && self.board.sacked() == 0));
-        if is_hole && self.board.first().is_some_and(|first| first.sends == 1) {
-            let end = self.una + 1;
-            bytes += self.board.lose(end, |_| true);
+        // RFC 8985 §3: without SACK the delivered are not known.
+        let (mut bytes, again) = match self.has_sack {
+            true => self.rack.detect(&mut self.board, window, now),
+            false => (0, None),
+        };
+        if self.is_hole(was_una) {
+            bytes += self.board.lose_first();
+            self.must_repair = true;
         }
         self.sampler.on_loss(bytes);
         (bytes, again)
+    }
+
+    /// RFC 6582: whether a peer without SACK says that the first segment is lost.
+    fn is_hole(&self, was_una: u64) -> bool {
+        if self.has_sack || self.board.first().is_none_or(|first| first.sends > 1) {
+            return false;
+        }
+        match self.mode {
+            // §3.2 step 1: what comes back of an episode's own repairs is no sign.
+            Mode::Open => {
+                self.dup_acks >= DUP_ACKS && (self.una > self.point || self.doubt.is_none())
+            }
+            Mode::Recovery => self.una > was_una && self.una < self.point,
+            Mode::Timeout => false,
+        }
     }
 
     fn begin_episode(
@@ -409,7 +506,7 @@ impl Recovery {
         }
         self.mode = Mode::Recovery;
         self.point = self.nxt;
-        self.doubtful = Some(0);
+        self.doubt = Some(Doubt::NONE);
         self.must_repair = true;
         self.probe = None;
         self.is_probing = false;
@@ -430,8 +527,8 @@ impl Recovery {
         if self.mode == Mode::Open || self.una < self.point {
             return;
         }
+        self.rack.on_recovered();
         if self.mode == Mode::Recovery {
-            self.rack.on_recovered();
             congestion.on_recovered(now);
         }
         self.mode = Mode::Open;
@@ -449,24 +546,31 @@ impl Recovery {
             self.tally.spurious += 1;
             return;
         }
-        let Some(repairs) = self.doubtful.filter(|&repairs| repairs > 0) else {
-            return; // the network has doubled it
+        let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.bytes > 0) else {
+            return;
         };
+        if !doubt.take(range) {
+            return; // the network has doubled it
+        }
+        let all_in_vain = doubt.bytes == 0;
         self.tally.spurious += 1;
         self.rack.on_duplicate(self.una, self.nxt);
-        self.doubtful = Some(repairs - 1);
-        if repairs == 1 {
+        if all_in_vain {
+            // What else an episode has given up stays so: to look for it would cost
+            // as much as is in flight, as often as the peer likes.
+            if self.mode == Mode::Timeout {
+                self.board.find_again();
+            }
             self.undo(now, congestion);
         }
     }
 
     /// Nothing was lost after all.
     fn undo(&mut self, now: Instant, congestion: &mut impl Controller) {
-        self.doubtful = None;
+        self.doubt = None;
         self.may_be_spurious = false;
         self.must_repair = false;
         self.backoffs = 0;
-        self.board.find_again();
         self.mode = Mode::Open;
         self.tally.undone += 1;
         congestion.on_undo(now);
@@ -483,14 +587,19 @@ impl Recovery {
         let Some(probe) = self.probe.filter(|probe| self.una >= probe.end) else {
             return;
         };
-        let is_duplicate = heard.is_bare && self.una == was_una;
-        if !probe.is_repair || is_duplicate {
+        let has_sack = heard.duplicate.is_some() || !heard.sacks.is_empty();
+        let is_duplicate = heard.is_bare && heard.una == was_una && !has_sack;
+        if !probe.is_repair {
             self.probe = None;
+        } else if is_duplicate {
+            self.probe = None;
+            self.tally.spurious += 1;
         } else if self.una > probe.end {
             // The probe has repaired a loss that nothing else tells of.
             self.probe = None;
             if self.mode == Mode::Open {
                 let in_flight_bytes = self.board.in_flight_bytes();
+                self.doubt = None;
                 congestion.on_loss(&self.loss(0, in_flight_bytes, now));
                 congestion.on_recovered(now);
             }
@@ -515,13 +624,13 @@ impl Recovery {
             Timer::Reordering => {
                 let (lost_bytes, again) = self.detect(self.una, now);
                 self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
-                self.arm(again, now);
+                self.arm(again, None, now);
             }
             Timer::Probe => {
                 self.is_probing = true;
                 self.tally.probes += 1;
-                self.progress_at = now;
-                self.arm(None, now);
+                self.restart_timeout(now);
+                self.arm(None, None, now);
             }
             Timer::Retransmission => self.time_out(prior_in_flight_bytes, now, congestion),
         }
@@ -547,20 +656,21 @@ impl Recovery {
         let lost_bytes = self.rack.lose_on_timeout(&mut self.board, window, now);
         self.sampler.on_loss(lost_bytes);
         self.tally.timeouts += 1;
+        let is_first = self.backoffs == 0;
         self.backoffs += 1;
-        self.progress_at = now;
+        self.restart_timeout(now);
         self.probe = None;
         self.is_probing = false;
         self.must_repair = true;
         self.dup_acks = 0;
-        if self.mode != Mode::Timeout {
-            self.mode = Mode::Timeout;
-            self.doubtful = Some(0);
+        self.mode = Mode::Timeout;
+        self.point = self.nxt;
+        if is_first {
+            self.doubt = Some(Doubt::NONE);
             self.may_be_spurious = true;
             congestion.on_timeout(&self.loss(lost_bytes, prior_in_flight_bytes, now));
         }
-        self.point = self.nxt;
-        self.arm(None, now);
+        self.arm(None, None, now);
     }
 
     /// Whether one segment of new data may be sent beyond the congestion window.
@@ -568,21 +678,31 @@ impl Recovery {
         self.is_probing
     }
 
-    /// Sets the timer; `again` is when RACK wants to look again.
-    fn arm(&mut self, again: Option<Instant>, now: Instant) {
+    /// RFC 6298 §5: the retransmission timer runs from now on.
+    fn restart_timeout(&mut self, now: Instant) {
+        self.timeout_at = now + self.rtt.timeout(self.backoffs);
+    }
+
+    /// When the timer will run out, if it is one of these.
+    fn pending(&self, timer: Timer) -> Option<Instant> {
+        self.timer.filter(|(_, t)| *t == timer).map(|(at, _)| at)
+    }
+
+    /// Sets the timer. `reordering_at` is when RACK wants to look again; `probe_at`
+    /// when a probe was due already.
+    fn arm(&mut self, reordering_at: Option<Instant>, probe_at: Option<Instant>, now: Instant) {
         if self.board.is_empty() {
             self.timer = None;
             return;
         }
-        let reordering = again.or(match self.timer {
-            Some((at, Timer::Reordering)) if at > now => Some(at),
-            _ => None,
-        });
-        let timeout_at = self.progress_at + self.rtt.timeout(self.backoffs);
-        self.timer = Some(match reordering {
-            Some(at) => (at.min(timeout_at), Timer::Reordering),
-            None if self.may_probe() => (self.probe_at(now).min(timeout_at), Timer::Probe),
-            None => (timeout_at, Timer::Retransmission),
+        let timeout_at = self.timeout_at;
+        self.timer = Some(match reordering_at {
+            Some(at) if at <= timeout_at => (at, Timer::Reordering),
+            None if self.may_probe() => {
+                let at = probe_at.unwrap_or_else(|| self.probe_at(now));
+                (at.min(timeout_at), Timer::Probe)
+            }
+            _ => (timeout_at, Timer::Retransmission),
         });
     }
 
@@ -612,17 +732,38 @@ impl Recovery {
 #[derive(Default)]
 struct News {
     delivery: Delivery,
-    /// When the last of those was sent that were sent once only (Karn).
-    once_sent_at: Option<Instant>,
-    has_once_sent: bool,
+    /// When the last one was sent of those that have arrived for sure as they were
+    /// last sent.
+    newest_sure: Option<Sent>,
+    /// The same of those that were sent once only.
+    newest_once: Option<Sent>,
+    /// One that was given up has arrived as it was first sent.
+    has_given_up: bool,
 }
 
 impl News {
-    fn add(&mut self, segment: &Segment) {
+    fn add(&mut self, segment: &Segment, min_rtt: Option<Duration>, now: Instant) {
         self.delivery.add(segment);
-        if segment.sends == 1 {
-            self.has_once_sent = true;
-            self.once_sent_at = self.once_sent_at.max(Some(segment.sent_at));
+        // RFC 8985 §6.2, step 2: too soon for the repair.
+        let is_original =
+            segment.sends > 1 && min_rtt.is_some_and(|least| now - segment.sent_at < least);
+        let sent = segment.sent();
+        if !is_original {
+            self.newest_sure = Some(sent.latest(self.newest_sure));
         }
+        if segment.sends == 1 {
+            self.newest_once = Some(sent.latest(self.newest_once));
+        }
+        self.has_given_up |= match segment.sends {
+            1 => segment.is_lost,
+            sends => sends == 2 && is_original,
+        };
+    }
+
+    /// Of the one that was sent last: it is what the ACK answers. Repairs give none
+    /// (Karn).
+    fn rtt(&self, now: Instant) -> Option<Duration> {
+        let newest = self.delivery.newest.filter(|newest| newest.sends == 1)?;
+        Some(now - newest.sent_at)
     }
 }

@@ -1,7 +1,7 @@
 //! Loss detection by time (RFC 8985 §6): a segment is lost when one that was
 //! sent later has arrived, and some time for reordering has passed.
 
-use super::scoreboard::{Scoreboard, Segment};
+use super::scoreboard::{Scoreboard, Segment, Sent};
 use super::{Duration, Instant};
 
 /// RFC 6675's DupThresh: so many segments beyond a hole, and nobody waits for
@@ -15,8 +15,8 @@ const MAX_QUARTERS: u32 = 64;
 /// RACK's variables.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rack {
-    /// RACK.xmit_ts and RACK.end_seq: the segment sent last among the delivered.
-    newest: Option<(Instant, u64)>,
+    /// RACK.xmit_ts: the segment sent last among the delivered.
+    newest: Option<Sent>,
     /// RACK.rtt.
     rtt: Duration,
     /// RACK.fack: the highest offset delivered.
@@ -31,30 +31,40 @@ pub struct Rack {
 }
 
 impl Rack {
-    /// Steps 1 to 3 for a segment that is newly known to have arrived.
-    pub fn on_delivered(&mut self, segment: &Segment, min_rtt: Option<Duration>, now: Instant) {
-        let was_repaired = segment.sends > 1;
-        if segment.end() > self.highest_end {
-            self.highest_end = segment.end();
-        } else if !was_repaired && segment.end() < self.highest_end {
+    /// RACK.fack.
+    pub fn highest_end(&self) -> u64 {
+        self.highest_end
+    }
+
+    /// Step 3 for a segment that is newly known to have arrived: whether it was
+    /// overtaken. What one ACK delivers has no order among itself, so that
+    /// `highest_end` is that from before the ACK.
+    pub fn on_delivered(&mut self, segment: &Segment, highest_end: u64) {
+        self.highest_end = self.highest_end.max(segment.end());
+        if segment.end() < highest_end && segment.sends == 1 {
             self.has_seen_reordering = true;
-        }
-        let rtt = now - segment.sent_at;
-        if was_repaired && min_rtt.is_some_and(|least| rtt < least) {
-            return; // it is the original that has arrived
-        }
-        self.rtt = rtt;
-        let is_newer = self
-            .newest
-            .is_none_or(|(sent_at, end)| segment.is_sent_after(sent_at, end));
-        if is_newer {
-            self.newest = Some((segment.sent_at, segment.end()));
         }
     }
 
-    /// Step 4, for a D-SACK: a repair was in vain, so reordering lasts longer than
-    /// was thought. `una` and `nxt` are SND.UNA and SND.NXT.
+    /// Steps 1 and 2, for the segment that was sent last among those that an ACK
+    /// delivered. It must not be a repair whose original
+    /// may have arrived instead.
+    pub fn on_newest(&mut self, sent: Sent, now: Instant) {
+        self.rtt = now - sent.at;
+        self.newest = Some(sent.latest(self.newest));
+    }
+
+    /// What it knows comes of repairs whose originals have arrived instead: `sent`
+    /// is what it should know, if anything.
+    pub fn rewind(&mut self, sent: Option<Sent>, now: Instant) {
+        self.newest = sent;
+        self.rtt = sent.map_or(self.rtt, |sent| now - sent.at);
+    }
+
+    /// Step 4, for a D-SACK: a repair was in vain, so that there is reordering, and
+    /// it lasts longer than was thought. `una` and `nxt` are SND.UNA and SND.NXT.
     pub fn on_duplicate(&mut self, una: u64, nxt: u64) {
+        self.has_seen_reordering = true;
         if una >= self.widened_until {
             self.widened_until = nxt;
             self.widened = (self.widened + 1).min(MAX_QUARTERS);
@@ -62,7 +72,7 @@ impl Rack {
         }
     }
 
-    /// An episode of recovery has ended.
+    /// Fast recovery has ended, or that after a time-out.
     pub fn on_recovered(&mut self) {
         self.wide_for = self.wide_for.saturating_sub(1);
         if self.wide_for == 0 {
@@ -84,29 +94,25 @@ impl Rack {
         (min_rtt / 4 * (1 + self.widened)).min(srtt)
     }
 
-    /// Step 5: gives up what is lost; returns the bytes of it, and when to look
-    /// again.
+    /// Step 5: gives up what is lost; returns the bytes of it, and when the next
+    /// one will be.
     pub fn detect(
         &self,
         board: &mut Scoreboard,
         window: Duration,
         now: Instant,
     ) -> (u64, Option<Instant>) {
-        let Some((newest_at, newest_end)) = self.newest else {
+        let Some(newest) = self.newest else {
             return (0, None);
         };
-        let mut again: Option<Instant> = None;
+        let mut again = None;
         let patience = self.rtt + window;
-        // Beyond the highest delivered byte only repairs were overtaken; they
-        // are looked at as well, for a repair may be lost too.
-        let bytes = board.lose(self.highest_end.max(newest_end), |segment| {
-            if segment.is_sent_after(newest_at, newest_end) {
+        let bytes = board.lose_oldest(|segment| {
+            if segment.sent().is_after(newest) {
                 return false;
             }
             let at = segment.sent_at + patience;
-            if at > now {
-                again = Some(again.map_or(at, |again| again.max(at)));
-            }
+            again = (at > now).then_some(at);
             at <= now
         });
         (bytes, again)
@@ -114,12 +120,7 @@ impl Rack {
 
     /// §6.3: on a time-out everything that was sent so long ago, and the first.
     pub fn lose_on_timeout(&self, board: &mut Scoreboard, window: Duration, now: Instant) -> u64 {
-        let Some(first) = board.first().map(|segment| segment.start) else {
-            return 0;
-        };
         let patience = self.rtt + window;
-        board.lose(u64::MAX, |segment| {
-            segment.start == first || segment.sent_at + patience <= now
-        })
+        board.lose_first() + board.lose_oldest(|segment| segment.sent_at + patience <= now)
     }
 }

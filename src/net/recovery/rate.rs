@@ -25,7 +25,8 @@ pub struct Sampler {
 pub struct Delivery {
     /// Newly delivered, bytes.
     pub bytes: u64,
-    newest: Option<(Instant, u64, SendState)>,
+    /// The one of them that was sent last.
+    pub newest: Option<Segment>,
 }
 
 impl Delivery {
@@ -34,9 +35,9 @@ impl Delivery {
         self.bytes += u64::from(segment.len);
         let is_newer = self
             .newest
-            .is_none_or(|(sent_at, end, _)| segment.is_sent_after(sent_at, end));
+            .is_none_or(|newest| segment.sent().is_after(newest.sent()));
         if is_newer {
-            self.newest = Some((segment.sent_at, segment.end(), segment.state));
+            self.newest = Some(*segment);
         }
     }
 }
@@ -64,12 +65,13 @@ impl Sampler {
             self.first_sent_at = now;
             self.delivered_at = now;
         }
+        let since_us = |at: Instant| u32::try_from((now - at).total_micros()).unwrap_or(u32::MAX);
         SendState {
             delivered_bytes: self.delivered_bytes,
-            delivered_at: self.delivered_at,
-            first_sent_at: self.first_sent_at,
             lost_bytes: self.lost_bytes,
-            in_flight_bytes: in_flight_bytes + u64::from(len),
+            since_delivered_us: since_us(self.delivered_at),
+            since_first_sent_us: since_us(self.first_sent_at),
+            in_flight_bytes: (in_flight_bytes as u32).saturating_add(len),
             is_app_limited: self.app_limited_until > 0,
         }
     }
@@ -96,18 +98,18 @@ impl Sampler {
         if self.app_limited_until > 0 && self.delivered_bytes > self.app_limited_until {
             self.app_limited_until = 0;
         }
-        let (sent_at, _, state) = delivery.newest?;
+        let Segment { sent_at, state, .. } = delivery.newest?;
         self.delivered_at = now;
         self.first_sent_at = sent_at;
-        let sending = sent_at - state.first_sent_at;
-        let acknowledging = now - state.delivered_at;
+        let sending = Duration::from_micros(state.since_first_sent_us.into());
+        let acknowledging = now - sent_at + Duration::from_micros(state.since_delivered_us.into());
         let interval = sending.max(acknowledging);
         (interval >= min_rtt.unwrap_or(Duration::ZERO)).then_some(Rate {
             delivered_bytes: self.delivered_bytes - state.delivered_bytes,
             interval,
             prior_delivered_bytes: state.delivered_bytes,
             total_delivered_bytes: self.delivered_bytes,
-            sent_in_flight_bytes: state.in_flight_bytes,
+            sent_in_flight_bytes: state.in_flight_bytes.into(),
             lost_bytes: self.lost_bytes - state.lost_bytes,
             is_app_limited: state.is_app_limited,
         })
