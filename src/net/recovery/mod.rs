@@ -623,6 +623,9 @@ impl Recovery {
         match timer {
             Timer::Reordering => {
                 let (lost_bytes, again) = self.detect(self.una, now);
+                if self.timeout_at <= now {
+                    self.restart_timeout(now); // both are late: the gentler one first
+                }
                 self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
                 self.arm(again, None, now);
             }

@@ -13,18 +13,31 @@ const MAX_RTO: Duration = Duration::from_secs(60);
 const MIN_RTT_LIFE: Duration = Duration::from_secs(300);
 
 /// What is known of the path's round-trip time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rtt {
-    smoothed: Option<Duration>,
+    /// Zero, like `least`, while there was no sample.
+    smoothed: Duration,
     variance: Duration,
-    least: Option<(Duration, Instant)>,
+    least: Duration,
+    least_at: Instant,
+}
+
+impl Default for Rtt {
+    fn default() -> Rtt {
+        Rtt {
+            smoothed: Duration::ZERO,
+            variance: Duration::ZERO,
+            least: Duration::ZERO,
+            least_at: Instant::ZERO,
+        }
+    }
 }
 
 impl Rtt {
     /// Takes a sample in.
     pub fn sample(&mut self, rtt: Duration, now: Instant) {
         let rtt = rtt.max(Duration::from_micros(1));
-        self.smoothed = Some(match self.smoothed {
+        self.smoothed = match self.smoothed() {
             None => {
                 self.variance = rtt / 2;
                 rtt
@@ -34,18 +47,18 @@ impl Rtt {
                 self.variance = (self.variance * 3 + deviation) / 4;
                 (smoothed * 7 + rtt) / 8
             }
-        });
+        };
         let is_least = self
-            .least
-            .is_none_or(|(least, since)| rtt <= least || now >= since + MIN_RTT_LIFE);
+            .least()
+            .is_none_or(|least| rtt <= least || now >= self.least_at + MIN_RTT_LIFE);
         if is_least {
-            self.least = Some((rtt, now));
+            (self.least, self.least_at) = (rtt, now);
         }
     }
 
     /// SRTT.
     pub fn smoothed(&self) -> Option<Duration> {
-        self.smoothed
+        (self.smoothed > Duration::ZERO).then_some(self.smoothed)
     }
 
     /// RTTVAR.
@@ -55,12 +68,12 @@ impl Rtt {
 
     /// The least of late.
     pub fn least(&self) -> Option<Duration> {
-        self.least.map(|(least, _)| least)
+        (self.least > Duration::ZERO).then_some(self.least)
     }
 
     /// RTO, after `backoffs` time-outs in a row (RFC 6298 §5.5).
     pub fn timeout(&self, backoffs: u32) -> Duration {
-        let base = match self.smoothed {
+        let base = match self.smoothed() {
             None => INITIAL_RTO,
             Some(smoothed) => smoothed + (self.variance * 4).max(MIN_VARIANCE),
         };

@@ -126,11 +126,11 @@ pub struct Scoreboard {
     lost: u32,
     /// No segment before this offset is lost.
     lost_from: u64,
-    /// How many segments have come before the first.
-    gone: u64,
-    /// Which of those in flight were sent first and last, counted like `gone`.
-    oldest: u64,
-    newest: u64,
+    /// The first one's place: all have one, in order, that wraps around.
+    first: u16,
+    /// The places of those in flight that were sent first and last.
+    oldest: u16,
+    newest: u16,
     /// Counts what is sent, for [`Sent`].
     order: u16,
 }
@@ -223,7 +223,7 @@ impl Scoreboard {
             news(&segment);
             self.uncount(0);
             self.segments.pop_front();
-            self.gone += 1;
+            self.first = self.first.wrapping_add(1);
         }
     }
 
@@ -280,7 +280,7 @@ impl Scoreboard {
     pub fn lose_oldest(&mut self, mut is_lost: impl FnMut(&Segment) -> bool) -> u64 {
         let mut bytes = 0;
         while self.in_flight > 0 {
-            let index = (self.oldest - self.gone) as usize;
+            let index = self.index(self.oldest);
             if !is_lost(&self.segments[index]) {
                 break;
             }
@@ -367,15 +367,19 @@ impl Scoreboard {
 
     // --- the chain of those in flight ------------------------------------------------
 
+    fn index(&self, place: u16) -> usize {
+        place.wrapping_sub(self.first).into()
+    }
+
     /// The one at `index` was sent last.
     fn chain(&mut self, index: usize) {
-        let place = self.gone + index as u64;
+        let place = self.first.wrapping_add(index as u16);
         let mut earlier = 0;
         if self.in_flight == 0 {
             self.oldest = place;
         } else {
-            earlier = (self.newest as i64 - place as i64) as i16;
-            let newest = (self.newest - self.gone) as usize;
+            earlier = self.newest.wrapping_sub(place) as i16;
+            let newest = self.index(self.newest);
             self.segments[newest].later = -earlier;
         }
         self.newest = place;
@@ -393,16 +397,16 @@ impl Scoreboard {
             len,
             ..
         } = self.segments[index];
-        let place = self.gone + index as u64;
+        let place = self.first.wrapping_add(index as u16);
         match earlier {
-            0 => self.oldest = place.wrapping_add_signed(later.into()),
+            0 => self.oldest = place.wrapping_add_signed(later),
             _ => {
                 let before = index.wrapping_add_signed(earlier.into());
                 self.segments[before].later = if later == 0 { 0 } else { later - earlier };
             }
         }
         match later {
-            0 => self.newest = place.wrapping_add_signed(earlier.into()),
+            0 => self.newest = place.wrapping_add_signed(earlier),
             _ => {
                 let after = index.wrapping_add_signed(later.into());
                 self.segments[after].earlier = if earlier == 0 { 0 } else { earlier - later };
@@ -443,15 +447,14 @@ impl Scoreboard {
         assert!(first_lost.is_none_or(|segment| segment.start >= self.lost_from));
         let ends = self.iter().map(Segment::end);
         assert!(ends.zip(self.iter().skip(1)).all(|(end, s)| end == s.start));
-        let (mut place, mut earlier): (u64, Option<Sent>) = (self.oldest, None);
+        let (mut place, mut earlier): (u16, Option<Sent>) = (self.oldest, None);
         for number in 1..=self.in_flight {
-            let index = (place - self.gone) as usize;
-            let segment = &self.segments[index];
+            let segment = &self.segments[self.index(place)];
             assert!(segment.is_in_flight());
             assert!(earlier.is_none_or(|earlier| segment.sent().is_after(earlier)));
             assert_eq!(segment.later == 0, number == self.in_flight);
             earlier = Some(segment.sent());
-            place = place.wrapping_add_signed(segment.later.into());
+            place = place.wrapping_add_signed(segment.later);
         }
         for (index, segment) in self.iter().enumerate().filter(|(_, s)| s.is_sacked) {
             let run = self.segments.range(index..).take(segment.run.into());
