@@ -21,7 +21,9 @@ use etherparse::{PacketBuilder, TcpHeader, TcpHeaderSlice, TcpOptionElement};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
-use xdphttpd::net::{Duration, FrameSink, Instant, Limits, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::net::{
+    Algorithm, Duration, FrameSink, Instant, Limits, Policy, RxChecksum, Stack, StackConfig,
+};
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{self, InlineLoader, Root, Site};
 
@@ -247,6 +249,7 @@ fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoader>
             rx_checksum: RxChecksum::Strict,
         },
         mtu_bytes: MTU_BYTES,
+        congestion: Algorithm::Cubic,
         limits: Limits {
             max_connections,
             max_half_open: max_connections,

@@ -73,6 +73,12 @@ cargo_build() {
     (cd "$REPO" && as_builder cargo "$@")
 }
 
+# Builds what testenv.sh needs for a long path between the lab's ends.
+build_relay() {
+    find_cargo
+    cargo_build build --release --locked --example relay
+}
+
 # --- processes and addresses -------------------------------------------------
 
 # wait_ready PID LOG: until the server's ready line is in LOG; false if it ends

@@ -2,7 +2,8 @@
 # Runs fuzz targets for a while, from their corpus on.
 #
 # usage: scripts/fuzz.sh TARGET|all SECONDS
-#   TARGET                   a target of fuzz/: frames, established, cookie_acks
+#   TARGET                   a target of fuzz/: frames, established, cookie_acks,
+#                            scoreboard
 #   SECONDS                  time for each of them
 #   FUZZ_KEEP=1              adds to fuzz/corpus the fewest inputs found that
 #                            cover what it doesn't; the others stay in target/fuzz

@@ -86,6 +86,10 @@ pub struct Cli {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = RxChecksum::Auto)]
     pub rx_checksum: RxChecksum,
 
+    /// What decides how much may be in flight; none is for the lab only
+    #[arg(long, value_name = "ALGORITHM", value_enum, default_value_t = Congestion::Cubic)]
+    pub congestion: Congestion,
+
     /// Processors for the workers, in queue order [default: 0, 1, … as allowed]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub cores: Vec<usize>,
@@ -173,6 +177,17 @@ pub enum RxChecksum {
     Auto,
     Strict,
     Ignore,
+}
+
+/// Congestion control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Congestion {
+    /// RFC 9438, with HyStart++
+    Cubic,
+    /// draft-ietf-ccwg-bbr (BBRv3), which random loss does not slow down
+    Bbr,
+    /// None: the peer's window alone
+    None,
 }
 
 #[cfg(test)]

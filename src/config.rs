@@ -2,7 +2,7 @@
 //! named and explained.
 
 use crate::cli::{self, Cli};
-use crate::net::{self, Limits, RxChecksum, pool};
+use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
 use bytesize::ByteSize;
 use rustix::system::sysinfo;
 use std::path::PathBuf;
@@ -106,6 +106,8 @@ pub struct Config {
     pub object: Option<(PathBuf, Option<String>)>,
     /// How TCP checksums are judged.
     pub rx_checksum: RxChecksum,
+    /// Congestion control.
+    pub congestion: Algorithm,
     /// How many, how much, how long, over all workers.
     pub limits: Limits,
     /// Bytes of bodies on their way, over all workers, above which files are read
@@ -150,6 +152,11 @@ impl Config {
                 cli::RxChecksum::Auto => RxChecksum::Auto,
                 cli::RxChecksum::Strict => RxChecksum::Strict,
                 cli::RxChecksum::Ignore => RxChecksum::Ignore,
+            },
+            congestion: match cli.congestion {
+                cli::Congestion::Cubic => Algorithm::Cubic,
+                cli::Congestion::Bbr => Algorithm::Bbr,
+                cli::Congestion::None => Algorithm::None,
             },
             dev: cli.dev,
             root: cli.root,

@@ -77,6 +77,17 @@
 //! grow page by page beneath one socket (needs `unsafe`, and keeps what traffic
 //! once touched); a TCP of our own for data too (smoltcp's is sound).
 //!
+//! # What is in flight
+//!
+//! smoltcp cuts the byte stream into segments and no more. It is handed only what
+//! the congestion window ([`net::congestion`]), its pace and the peer's window
+//! allow, and once a segment is sent it is told that it was acknowledged: its
+//! buffer stays small, and it never repeats anything. From then on the segment is
+//! [`net::recovery`]'s, which remembers it as a reference to the body, learns from
+//! SACK and time what is lost, and sends that again. FIN rides on the last text,
+//! written by the device. What the scoreboard has no room for stays smoltcp's own,
+//! with smoltcp's own timer.
+//!
 //! # Rules of ownership
 //!
 //! - A frame ends in the pool, a ring or the kernel; frames in are frames out.

@@ -185,6 +185,7 @@ async fn serve(config: &Config) -> Result<(), Error> {
             rx_checksum: config.rx_checksum,
         },
         mtu_bytes: device.mtu as usize,
+        congestion: config.congestion,
         limits: config.limits.share(queues.len()),
     };
     let mut fleet = Fleet::new(

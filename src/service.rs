@@ -95,11 +95,12 @@ impl<L: Loader> Application for HttpService<L> {
             if stream.peer_closed() {
                 conn.input_end();
             }
-            stream.expect(conn.remaining_bytes());
             let mut sent = 0;
             loop {
-                let output = conn.output();
-                let taken = stream.send(output);
+                let taken = match conn.output_body() {
+                    Some(body) => stream.send_body(body),
+                    None => stream.send(conn.output()),
+                };
                 if taken == 0 {
                     break;
                 }

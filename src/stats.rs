@@ -83,6 +83,8 @@ pub struct NetCounters {
     pub drop_room_gone: u64,
     /// Segments whose answer would have had no frame to go into.
     pub drop_no_room: u64,
+    /// What loss recovery did.
+    pub recovery: crate::net::recovery::Tally,
 }
 
 /// How many flows there are of each kind.

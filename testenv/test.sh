@@ -10,6 +10,9 @@ readonly T=$HERE/testenv.sh
 [[ $EUID -eq 0 ]] || { echo "testenv/test.sh: needs root: sudo $0" >&2; exit 1; }
 
 if [[ ${1:-} != --isolated ]]; then
+    # shellcheck source=scripts/common.sh
+    . "$HERE/../scripts/common.sh"
+    build_relay
     exec unshare --net --mount --propagation private "$0" --isolated
 fi
 mount -t tmpfs tmpfs /run     # its own state and namespace names
@@ -34,6 +37,25 @@ expect_nothing_left() {
     expect_equal "$(ip -br link | awk '{ print $1 }' | xargs)" lo
     expect_equal "$(ip netns list)" ""
     expect_equal "$(ls /run/xdphttpd-testenv)" ""
+}
+
+# reads VARIABLE: what vars says of the environment set up last.
+reads() { "$T" vars | sed -n "s/^$1=//p"; }
+
+# counted DIRECTION COUNTER: what the relay has counted.
+counted() { "$T" stats | sed -n "s/^$1 .*\b$2=\([0-9]*\).*/\1/p"; }
+
+expect_between() { (( $2 <= $1 && $1 <= $3 )) || fail "$1 isn't from $2 to $3"; }
+
+# shortest_us: the shortest round trip that ping has in OUT.
+shortest_us() {
+    [[ $OUT =~ min/avg/max/mdev\ =\ ([0-9]+)\.([0-9]{3})/ ]] || fail "no round trips in: $OUT"
+    echo $(( BASH_REMATCH[1] * 1000 + 10#${BASH_REMATCH[2]} ))
+}
+
+# Until the process is gone; 10 s should do on any machine.
+expect_end_of() {
+    timeout 10 sh -c "while kill -0 '$1' 2>/dev/null; do sleep 0.05; done" || fail "process $1 is still there"
 }
 
 queues() { find "/sys/class/net/$1/queues" -maxdepth 1 -name "$2-*" | wc -l; }
@@ -204,7 +226,7 @@ test_alias_runs_the_script_from_anywhere() {
         cd / && eval "t exec -- echo inside"')
     expect_equal "$OUT" inside
     mkdir "$SCRATCH/a b"
-    cp "$T" "$SCRATCH/a b/"
+    cp "$T" "$HERE/wan.sh" "$SCRATCH/a b/"
     OUT=$(cd "$SCRATCH/a b" && bash -c 'shopt -s expand_aliases
         eval $(./testenv.sh alias)
         eval "t vars" | head -1')
@@ -308,8 +330,25 @@ setup --queues=0|--queues=0: a number from 1 to 4096 is needed
 setup --queues=two|a number from 1 to 4096 is needed
 setup --mtu=576|--mtu=576: a number from 1280 to 65535 is needed
 setup extra|setup: unexpected 'extra'
-teardown --mtu=1500|--queues and --mtu go with setup and reset only
+teardown --mtu=1500|all options but --name go with setup and reset only
 ping --name=nowhere|there is no environment nowhere
+status --loss=1%|all options but --name go with setup and reset only
+setup --delay|--delay: a value is needed
+setup --delay 25|--delay=25: a time such as 25ms, 100us or 1.5s is needed
+setup --jitter=-1ms|--jitter=-1ms: a time such as
+setup --loss 101%|--loss=101%: a share from 0% to 100% is needed
+setup --loss=1|--loss=1: a share
+setup --reorder=2%:|--reorder=2%:: a share from 0% to 100%, and a time as in 30%:2ms, is needed
+setup --rate 100|--rate=100: a rate such as 500kbit, 100mbit or 1gbit is needed
+setup --rate=1mbit --queue 1x|--queue=1x: a time such as 100ms or bytes such as 64KiB is needed
+setup --queue 100ms|--queue goes with --rate
+setup --seed=1|--seed goes with --delay, --jitter
+setup --seed=x --loss=1%|--seed=x: a number is needed
+setup --path-mtu=500|--path-mtu=500: a number from 576 to 65535 is needed
+setup --path-mtu=1600|--path-mtu=1600: no more than the ends' MTU, 1500
+setup --black-hole|--black-hole goes with --path-mtu
+setup --black-hole=yes|--black-hole=yes: takes no value
+setup extra --delay=1ms|setup: unexpected 'extra'
 LINES
     capture "$T"
     expect_code 2
@@ -321,7 +360,7 @@ LINES
 
 test_without_root_it_says_so() {
     # A copy, since the checkout may be in a directory that others can't read.
-    install -D -m 755 "$T" "$SCRATCH/open/testenv.sh"
+    install -D -m 755 -t "$SCRATCH/open" "$T" "$HERE/wan.sh"
     chmod 755 "$SCRATCH"
     capture setpriv --reuid=65534 --regid=65534 --clear-groups "$SCRATCH/open/testenv.sh" setup
     expect_code 1
@@ -341,6 +380,254 @@ test_setup_needs_no_locked_memory() {
     capture bash -c "ulimit -l 64 && '$T' setup"
     expect_code 0
     expect_out "Environment veth0 is ready"
+}
+
+# --- a long path -------------------------------------------------------------
+
+test_a_delay_holds_in_both_directions() {
+    capture "$T" setup --delay 25ms --seed=7
+    expect_code 0
+    expect_out "1 queue, MTU 1500, --delay=25ms --seed=7"
+    capture "$T" ping -c 10 -i 0.1 -W 5
+    expect_out "10 received"
+    # The shortest, since a busy machine makes any one of them long.
+    expect_between "$(shortest_us)" 50000 75000
+    capture "$T" exec -- ping -c 2 -W 5 fd00:11:1::1
+    expect_out "2 received"
+    capture ping -c 10 -i 0.1 -W 5 10.11.1.2
+    expect_between "$(shortest_us)" 50000 75000
+}
+
+test_shares_are_about_as_asked() {
+    "$T" setup --loss 20% --duplicate 10% --reorder 30%:1ms --corrupt 5% >/dev/null
+    # Without room for a time stamp: ping believes spoilt ones, since it sees
+    # answers before any checksum is looked at, and waits accordingly.
+    timeout 60 "$T" ping -c 2000 -i 0.001 -s 0 -W 1 -q &>/dev/null
+    local frames
+    frames=$(counted to_outer frames)
+    expect_between "$frames" 2000 2100
+    expect_between "$(counted to_outer lost)" $((frames * 15 / 100)) $((frames * 25 / 100))
+    frames=$((frames - $(counted to_outer lost)))
+    expect_between "$(counted to_outer duplicated)" $((frames * 6 / 100)) $((frames * 14 / 100))
+    expect_between "$(counted to_outer reordered)" $((frames * 24 / 100)) $((frames * 36 / 100))
+    expect_between "$(counted to_outer corrupted)" $((frames * 2 / 100)) $((frames * 8 / 100))
+    # What arrived is answered, and the answers are lost as often.
+    frames=$(counted to_inner frames)
+    expect_between "$(counted to_inner lost)" $((frames * 15 / 100)) $((frames * 25 / 100))
+}
+
+test_everything_can_be_lost_and_everything_spoilt() {
+    local impairment
+    for impairment in --loss=100% --corrupt=100%; do
+        "$T" setup "$impairment" >/dev/null
+        capture "$T" ping -c 20 -i 0.01 -W 1
+        expect_code 1
+        expect_out "20 packets transmitted, 0 received"
+        "$T" teardown >/dev/null
+    done
+}
+
+test_duplicates_arrive_twice() {
+    "$T" setup --duplicate=100% >/dev/null
+    capture "$T" ping -c 1 -W 5
+    # One answer ends it, so the others are looked for on the wire.
+    expect_out "1 received"
+    # Two requests, so two answers, so four.
+    expect_between "$(counted to_inner frames)" 2 20
+}
+
+test_a_rate_spaces_frames_and_its_queue_overflows() {
+    # 1,442 bytes take 11.5 ms; ten of them fit into the queue.
+    "$T" setup --rate 1mbit --queue 15KB >/dev/null
+    capture "$T" ping -c 3 -i 0.1 -s 1400 -W 5
+    expect_out "3 received"
+    expect_between "$(shortest_us)" 23072 60000
+    expect_equal "$(counted to_outer queue_drops)" 0
+    capture "$T" ping -c 100 -l 100 -s 1400 -W 2 -q
+    expect_between "$(counted to_outer queue_drops)" 50 95
+}
+
+test_bytes_survive_a_bad_path() {
+    "$T" setup --delay 2ms --loss 1% --reorder 5% --duplicate 2% --corrupt 1% --rate 200mbit >/dev/null
+    head -c 1000000 /dev/urandom >"$SCRATCH/sent"
+    timeout 60 nc -N -l 10.11.1.1 9000 <"$SCRATCH/sent" >/dev/null &
+    local server=$!
+    timeout 10 sh -c 'until ss -Hltn "sport = 9000" | grep -q .; do sleep 0.05; done'
+    "$T" exec -- timeout 60 nc -d 10.11.1.1 9000 >"$SCRATCH/received"
+    wait "$server"
+    cmp "$SCRATCH/sent" "$SCRATCH/received" || fail "other bytes arrived"
+    # No super-frames, or there would be fewer.
+    expect_between "$(counted to_inner frames)" 690 5000
+    expect_equal "$(counted to_inner refused) $(counted to_outer refused)" "0 0"
+    expect_between "$(counted to_inner lost)" 1 100
+}
+
+test_status_and_vars_know_the_path() {
+    "$T" setup --name=first >/dev/null
+    capture "$T" vars
+    [[ $OUT != *relay* && $OUT != *delay* ]] || fail "a path that nobody asked for: $OUT"
+    "$T" setup --name=second --delay=1ms --loss 1% --path-mtu 1400 --black-hole >/dev/null
+    capture "$T" status --name=second
+    expect_out "  inner  veth0  10.12.2.2/24 fd00:12:2::2/64  mtu 1500"
+    expect_out "  relay  pid $(reads relay_pid): --delay=1ms --loss=1%"
+    expect_out "  router --path-mtu=1400 --black-hole"
+    expect_equal "$(reads delay) $(reads loss) $(reads path-mtu) $(reads black-hole)" "1ms 1% 1400 yes"
+}
+
+test_reset_keeps_the_path_unless_told() {
+    "$T" setup --delay 1ms --loss 1% --rate=10mbit --queue 50ms --seed 3 >/dev/null
+    capture "$T" setup --delay 1ms --loss 1% --rate=10mbit --queue=50ms --seed 3
+    expect_out "Environment veth0 is already there"
+    capture "$T" setup --delay 2ms
+    expect_code 1
+    expect_out "veth0 exists with 1 queue, MTU 1500, --delay=1ms --loss=1% --rate=10mbit --queue=50ms --seed=3; to change it: $T reset --name=veth0 --queues=1 --mtu=1500 --delay=2ms"
+    capture "$T" reset --loss 0 --delay 2ms
+    expect_code 0
+    expect_out "MTU 1500, --delay=2ms --rate=10mbit --queue=50ms --seed=3"
+    # A mistake leaves the environment as it is.
+    capture "$T" reset --rate 0 --queue=10ms
+    expect_code 1
+    expect_out "--queue goes with --rate"
+    capture "$T" ping -c 1 -W 5
+    expect_out "1 received"
+    capture "$T" reset --rate 0 --delay 0ms
+    expect_code 0
+    expect_out "1 queue, MTU 1500"
+    expect_equal "$(reads relay_pid)" ""
+    [[ $OUT != *seed* && ! -e /run/netns/veth0.relay ]] || fail "the path is still there: $OUT"
+}
+
+test_teardown_ends_the_relay() {
+    "$T" setup --delay 1ms --path-mtu 1280 >/dev/null
+    local relay
+    relay=$(reads relay_pid)
+    kill -0 "$relay" || fail "there is no process $relay"
+    capture "$T" teardown
+    expect_code 0
+    expect_nothing_left
+    expect_end_of "$relay"
+}
+
+test_the_relay_ends_with_its_devices() {
+    local relay
+    "$T" setup --delay 1ms >/dev/null
+    relay=$(reads relay_pid)
+    ip link del veth0
+    expect_end_of "$relay"
+    capture "$T" reset
+    expect_code 0
+    relay=$(reads relay_pid)
+    ip netns del veth0
+    expect_end_of "$relay"
+}
+
+test_the_relay_outlives_a_pulled_cable() {
+    "$T" setup --delay 1ms >/dev/null
+    ip link set dev veth0 down
+    capture ping -c 1 -W 1 10.11.1.2
+    expect_code 2
+    ip link set dev veth0 up
+    # The kernel takes its time to see that there is a link again.
+    timeout 20 sh -c "until '$T' ping -c 1 -W 1 >/dev/null; do :; done" || fail "no way back"
+    capture "$T" status
+    expect_out "  relay  pid "
+}
+
+test_a_relay_that_has_died_is_seen_and_replaced() {
+    "$T" setup --delay 1ms >/dev/null
+    local relay
+    relay=$(reads relay_pid)
+    kill -KILL "$relay"
+    expect_end_of "$relay"
+    capture "$T" status
+    expect_out "  relay  has ended, so nothing passes"
+    capture "$T" exec -- true
+    expect_code 0
+    expect_out "the relay of veth0 has ended, so nothing passes: $T reset --name=veth0"
+    capture "$T" setup --delay 1ms
+    expect_code 0
+    expect_out "environment veth0 was incomplete: making it anew"
+    capture "$T" ping -c 1 -W 5
+    expect_out "1 received"
+}
+
+test_a_process_that_is_not_the_relay_is_left_alone() {
+    "$T" setup --delay 1ms >/dev/null
+    local relay other
+    relay=$(reads relay_pid)
+    sleep 60 &
+    other=$!
+    # As if the relay had died and its number had been given out again.
+    echo "$other" >/run/xdphttpd-testenv/veth0.relay.pid
+    "$T" teardown >/dev/null
+    kill -0 "$other" || fail "somebody else's process is gone"
+    kill "$other"
+    # Its devices being gone, the relay is too.
+    expect_end_of "$relay"
+    expect_nothing_left
+}
+
+test_a_relay_that_does_not_start_leaves_nothing() {
+    capture env XDPHTTPD_RELAY="$SCRATCH/nowhere" "$T" setup --delay 1ms
+    expect_code 1
+    expect_out "the relay isn't built: cargo build --release --example relay"
+    printf '#!/bin/sh\necho "no such luck" >&2\nexit 1\n' >"$SCRATCH/broken"
+    chmod +x "$SCRATCH/broken"
+    capture env XDPHTTPD_RELAY="$SCRATCH/broken" "$T" setup --delay 1ms
+    expect_code 1
+    expect_out "the relay doesn't start: no such luck"
+    expect_nothing_left
+}
+
+# --- a router ----------------------------------------------------------------
+
+# expect_too_big ADDRESS SAYS COMMAND...: that a packet of 1,428 bytes to it does
+# not pass, and one of 1,228 does.
+expect_too_big() {
+    local address=$1 says=$2
+    shift 2
+    capture "$@" ping -c 1 -W 1 -M "do" -s 1400 "$address"
+    expect_code 1
+    expect_out "0 received"
+    [[ -n $says && $OUT == *"$says"* || -z $says && $OUT != *mtu* ]] || fail "expected '$says' in: $OUT"
+    capture "$@" ping -c 1 -W 5 -M "do" -s 1200 "$address"
+    expect_out "1 received"
+}
+
+test_a_small_path_mtu_is_told() {
+    "$T" setup --path-mtu 1280 >/dev/null
+    capture "$T" ping -c 1 -M "do" -s 1200 -W 5
+    expect_out "1 received"
+    expect_too_big 10.11.1.1 "Frag needed and DF set (mtu = 1280)" "$T" exec --
+    expect_too_big 10.12.1.2 "Frag needed and DF set (mtu = 1280)" env
+    expect_too_big fd00:11:1::1 "Packet too big: mtu=1280" "$T" exec --
+    expect_too_big fd00:12:1::2 "Packet too big: mtu=1280" env
+    # What may be fragmented is.
+    capture ping -c 1 -W 5 -M dont -s 1400 10.12.1.2
+    expect_out "1 received"
+    # The links themselves are as wide as ever.
+    expect_equal "$(cat /sys/class/net/veth0/mtu) $("$T" exec -- cat /sys/class/net/veth0/mtu)" "1500 1500"
+}
+
+test_a_black_hole_says_nothing() {
+    "$T" setup --path-mtu=1280 --black-hole >/dev/null
+    expect_too_big 10.11.1.1 "" "$T" exec --
+    expect_too_big 10.12.1.2 "" env
+    expect_too_big fd00:11:1::1 "" "$T" exec --
+    expect_too_big fd00:12:1::2 "" env
+}
+
+test_relay_and_router_together() {
+    "$T" setup --path-mtu=1000 --delay 10ms --queues=2 >/dev/null
+    capture "$T" ping -c 5 -i 0.1 -W 5
+    expect_between "$(shortest_us)" 20000 45000
+    capture "$T" exec -- ping -c 1 -W 1 -M "do" -s 1200 10.11.1.1
+    expect_out "Frag needed and DF set (mtu = 1000)"
+    # IPv6 has no links below 1,280 bytes.
+    capture "$T" exec -- ping -c 1 -W 5 -s 1200 fd00:11:1::1
+    expect_out "1 received"
+    "$T" teardown >/dev/null
+    expect_nothing_left
 }
 
 # --- all of them, each from a clean slate ------------------------------------

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A lab for xdphttpd: a veth pair whose outer end stays here and whose inner
-# end lives in a network namespace. See README.md beside this file.
+# end lives in a network namespace; between them, if asked for, a long path.
+# See README.md beside this file.
 set -euo pipefail
 
 SCRIPT=$(readlink -f "${BASH_SOURCE[0]}")
@@ -15,23 +16,43 @@ NUMBER=    # N of 10.11.N.0/24 and fd00:11:N::/64
 QUEUES=    # RX and TX queues of both ends
 MTU=       # bytes, of both ends
 
+# shellcheck source=testenv/wan.sh
+. "${SCRIPT%/*}/wan.sh"
+
 usage() {
     cat <<USAGE
 Usage: ${0##*/} [--name=NAME] COMMAND [OPTIONS] [ARGUMENTS]
 
 Commands:
-  setup [--queues=N] [--mtu=N]   make the environment (1 queue, MTU 1500), unless it is there
-  reset [--queues=N] [--mtu=N]   make it anew; what isn't given stays as it was
-  teardown                       remove it
-  status                         list all environments
-  exec [--] COMMAND...           run COMMAND inside; its exit code is passed on
-  enter                          start a shell inside
-  ping [ARGUMENTS...]            ping the outer end from inside
-  tcpdump [ARGUMENTS...]         watch the inner end
-  stats                          counters of both ends
-  vars                           the environment as name=value lines, for scripts
-  alias                          print the alias t: eval \$(${0##*/} alias)
-  help                           this text
+  setup [OPTIONS]         make the environment (1 queue, MTU 1500), unless it is there
+  reset [OPTIONS]         make it anew; what isn't given stays as it was
+  teardown                remove it
+  status                  list all environments
+  exec [--] COMMAND...    run COMMAND inside; its exit code is passed on
+  enter                   start a shell inside
+  ping [ARGUMENTS...]     ping the outer end from inside
+  tcpdump [ARGUMENTS...]  watch the inner end
+  stats                   counters of both ends, and of the relay
+  vars                    the environment as name=value lines, for scripts
+  alias                   print the alias t: eval \$(${0##*/} alias)
+  help                    this text
+
+Options of setup and reset, as --mtu=3000 or --mtu 3000:
+  --queues=N              queues of both ends
+  --mtu=BYTES             of both ends
+A long path between them, in each direction; 0 takes an option back:
+  --delay=TIME            time on the way, such as 25ms: half the round trip
+  --jitter=TIME           up to so much more, in order all the same
+  --loss=SHARE            frames that vanish, such as 1%
+  --reorder=SHARE[:TIME]  frames that are held back, by up to TIME (2ms)
+  --duplicate=SHARE       frames that arrive twice
+  --corrupt=SHARE         frames of which a bit is flipped
+  --rate=RATE             bits a second, such as 100mbit
+  --queue=TIME|BYTES      what waits for the rate before more is dropped (100ms)
+  --seed=N                the random choices follow from this (1)
+A router between them, with a network on either side:
+  --path-mtu=BYTES        drops what is larger, and says so by ICMP
+  --black-hole            doesn't say so
 
 NAME names the environment, its outer device and its namespace. Without --name
 the commands mean the environment set up last, or $DEFAULT_NAME.
@@ -86,9 +107,10 @@ select_name() {
     check_name "$NAME"
 }
 
-# Reads NAME's state into NUMBER, QUEUES, MTU; false if there is none.
+# Reads NAME's state into NUMBER, QUEUES, MTU and WAN; false if there is none.
 read_state() {
     local file key value
+    WAN=()
     file=$(state_file "$NAME")
     [[ -r $file ]] || return 1
     while IFS='=' read -r key value; do
@@ -96,27 +118,36 @@ read_state() {
             number) NUMBER=$value ;;
             queues) QUEUES=$value ;;
             mtu) MTU=$value ;;
+            *) [[ -z $key ]] || WAN[$key]=$value ;;
         esac
     done <"$file"
 }
 
 write_state() {
-    printf 'number=%s\nqueues=%s\nmtu=%s\n' "$NUMBER" "$QUEUES" "$MTU" >"$(state_file "$NAME")"
+    printf '%s\n' "number=$NUMBER" "queues=$QUEUES" "mtu=$MTU" >"$(state_file "$NAME")"
+    wan_lines >>"$(state_file "$NAME")"
 }
 
 require_environment() {
     read_state || die "there is no environment $NAME: set it up with: $SCRIPT setup --name=$NAME"
     is_whole || die "environment $NAME is broken (device or namespace is gone): $SCRIPT reset --name=$NAME"
+    relay_is_well || note "the relay of $NAME has ended, so nothing passes: $SCRIPT reset --name=$NAME"
 }
 
 has_namespace() { [[ -e /run/netns/$1 ]]; }
 has_device() { ip link show dev "$1" &>/dev/null; }
 is_whole() {
-    has_device "$NAME" && has_namespace "$NAME" && ip -n "$NAME" link show dev "$INNER" &>/dev/null
+    local hop
+    has_device "$NAME" && has_namespace "$NAME" && ip -n "$NAME" link show dev "$INNER" &>/dev/null || return
+    for hop in $(hops); do has_namespace "$hop" || return; done
 }
 
-ip4() { echo "10.11.$NUMBER.$1"; }     # 1 is the outer end, 2 the inner
-ip6() { echo "fd00:11:$NUMBER::$1"; }
+# Addresses by host: 1 is the outer end, 2 the inner.
+ip4() { echo "10.$(side "$1").$NUMBER.$1"; }
+ip6() { echo "fd00:$(side "$1"):$NUMBER::$1"; }
+network4() { echo "10.$(side "$1").$NUMBER.0/24"; }
+network6() { echo "fd00:$(side "$1"):$NUMBER::/64"; }
+side() { if has_router && [[ $1 == 2 || $1 == 253 ]]; then echo 12; else echo 11; fi; }
 has_ip6() { [[ -d /proc/sys/net/ipv6 ]]; }
 
 # Sets NUMBER to the lowest one that no environment and no route here uses.
@@ -125,47 +156,77 @@ allocate_number() {
     used=$(sed -n 's/^number=//p' "$STATE_DIR"/*.env 2>/dev/null || true)
     for NUMBER in {1..254}; do
         grep -qx "$NUMBER" <<<"$used" && continue
-        [[ -z $(ip -4 addr show to "10.11.$NUMBER.0/24"; ip -4 route show root "10.11.$NUMBER.0/24") ]] && return
+        is_unused "$(network4 1)" && is_unused "$(network4 2)" && return
     done
     die "no free network left in 10.11.0.0/16"
 }
 
+is_unused() { [[ -z $(ip -4 addr show to "$1"; ip -4 route show root "$1") ]]; }
+
 # --- setup and teardown ------------------------------------------------------
+
+# within NAMESPACE COMMAND...: runs it there, or here if NAMESPACE is empty.
+within() {
+    local namespace=$1
+    shift
+    if [[ -n $namespace ]]; then ip netns exec "$namespace" "$@"; else "$@"; fi
+}
 
 # at outer|inner COMMAND...: runs it where that end lives.
 at() {
     local end=$1
     shift
-    if [[ $end == inner ]]; then ip netns exec "$NAME" "$@"; else "$@"; fi
+    if [[ $end == inner ]]; then within "$NAME" "$@"; else "$@"; fi
 }
 
 device() { if [[ $1 == inner ]]; then echo "$INNER"; else echo "$NAME"; fi; }
 
-# configure_end outer|inner HOST: addresses and link state of one end.
+# link NAMESPACE DEVICE PEER-NAMESPACE PEER: a veth pair between the two.
+link() {
+    within "$1" ip link add dev "$2" mtu "$MTU" numtxqueues "$QUEUES" numrxqueues "$QUEUES" type veth \
+        peer name "$4" mtu "$MTU" numtxqueues "$QUEUES" numrxqueues "$QUEUES" netns "$3"
+}
+
+# configure_end NAMESPACE DEVICE HOST: addresses and link state of one end.
 configure_end() {
-    local end=$1 host=$2 dev setting
-    dev=$(device "$end")
+    local namespace=$1 dev=$2 host=$3 setting
     if has_ip6; then
         # No duplicate address detection and no router traffic: addresses work
         # at once and captures show only what the test sends.
         for setting in disable_ipv6 accept_dad accept_ra router_solicitations; do
-            at "$end" sh -c "echo 0 >/proc/sys/net/ipv6/conf/$dev/$setting"
+            within "$namespace" sh -c "echo 0 >/proc/sys/net/ipv6/conf/$dev/$setting"
         done
     fi
-    at "$end" ip addr add "$(ip4 "$host")/24" dev "$dev"
-    at "$end" ip link set dev "$dev" up
+    within "$namespace" ip addr add "$(ip4 "$host")/24" dev "$dev"
+    within "$namespace" ip link set dev "$dev" up
     if has_ip6; then
-        at "$end" ip addr add "$(ip6 "$host")/64" dev "$dev" nodad
+        within "$namespace" ip addr add "$(ip6 "$host")/64" dev "$dev" nodad
     fi
 }
 
 make_environment() {
+    local namespace='' dev=$NAME hop
     ip netns add "$NAME"
-    ip link add dev "$NAME" mtu "$MTU" numtxqueues "$QUEUES" numrxqueues "$QUEUES" type veth \
-        peer name "$INNER" mtu "$MTU" numtxqueues "$QUEUES" numrxqueues "$QUEUES" netns "$NAME"
+    for hop in $(hops); do
+        ip netns add "$hop"
+        link "$namespace" "$dev" "$hop" outer
+        namespace=$hop dev=inner
+    done
+    link "$namespace" "$dev" "$NAME" "$INNER"
     ip -n "$NAME" link set dev lo up
-    configure_end outer 1
-    configure_end inner 2
+    configure_end '' "$NAME" 1
+    configure_end "$NAME" "$INNER" 2
+    if has_router; then configure_router; fi
+    if has_relay; then
+        make_frames_plain
+        configure_relay
+        start_relay             # a plain wire so far, for the checks
+    fi
+    check_reach
+    if has_relay; then begin_impairments; fi
+}
+
+check_reach() {
     wait_for_ping outer "$(ip4 2)"
     wait_for_ping inner "$(ip4 1)"
     if has_ip6; then
@@ -189,10 +250,13 @@ wait_for_ping() {
 
 # Removes whatever there is of NAME and forgets it.
 remove_environment() {
-    local file
+    local namespace
+    stop_relay
     if has_device "$NAME"; then ip link del dev "$NAME"; fi
-    if has_namespace "$NAME"; then ip netns del "$NAME"; fi
-    rm -f "$(state_file "$NAME")"
+    for namespace in $(hops) "$NAME"; do
+        if has_namespace "$namespace"; then ip netns del "$namespace"; fi
+    done
+    rm -f "$(relay_log)" "$(state_file "$NAME")"
     if [[ -r $STATE_DIR/current && $(<"$STATE_DIR/current") == "$NAME" ]]; then
         rm -f "$STATE_DIR/current"
     fi
@@ -205,29 +269,40 @@ undo_setup() {
 }
 
 cmd_setup() {
-    local queues=$QUEUES mtu=$MTU
+    local queues=${QUEUES:-1} mtu=${MTU:-1500} wanted
+    wanted=$(want "$queues" "$mtu"; options)
     lock
     if read_state; then
-        if ! is_whole; then
+        if ! is_whole || ! relay_is_well; then
             note "environment $NAME was incomplete: making it anew"
             remove_environment
-        elif [[ ${queues:-1} == "$QUEUES" && ${mtu:-1500} == "$MTU" ]]; then
+        elif [[ $wanted == "$(options)" ]]; then
             echo "$NAME" >"$STATE_DIR/current"
             echo "Environment $NAME is already there: $(describe)"
             return
         else
-            die "environment $NAME exists with $(shape); to change it: $SCRIPT reset --name=$NAME --queues=${queues:-1} --mtu=${mtu:-1500}"
+            die "environment $NAME exists with $(shape); to change it: $SCRIPT reset --name=$NAME $wanted"
         fi
+        WAN=()
     fi
-    QUEUES=${queues:-1} MTU=${mtu:-1500}
+    want "$queues" "$mtu"
     create
 }
 
-# Makes NAME of the shape in QUEUES and MTU, all or nothing.
+# want QUEUES MTU: the shape to make: these, and what is given for the path.
+want() {
+    QUEUES=$1 MTU=$2
+    merge_wan
+}
+
+# Makes NAME of the shape in QUEUES, MTU and WAN, all or nothing.
 create() {
+    local namespace
     # What has no state file isn't ours, so it is never removed.
     has_device "$NAME" && die "a device named $NAME exists and isn't an environment: choose another --name"
-    has_namespace "$NAME" && die "a namespace named $NAME exists and isn't an environment: choose another --name"
+    for namespace in "$NAME" $(hops); do
+        has_namespace "$namespace" && die "a namespace named $namespace exists and isn't an environment: choose another --name"
+    done
     [[ -n $NUMBER ]] || allocate_number
     trap undo_setup EXIT
     trap 'exit 130' INT
@@ -253,16 +328,31 @@ cmd_teardown() {
 }
 
 cmd_reset() {
-    local queues=$QUEUES mtu=$MTU
+    local queues=$QUEUES mtu=$MTU has_state=
     lock
-    if read_state; then remove_environment; fi
-    QUEUES=${queues:-${QUEUES:-1}} MTU=${mtu:-${MTU:-1500}}
+    if read_state; then has_state=1; fi
+    queues=${queues:-${QUEUES:-1}} mtu=${mtu:-${MTU:-1500}}
+    (want "$queues" "$mtu")     # a mistake is found before anything is gone
+    [[ -z $has_state ]] || remove_environment
+    want "$queues" "$mtu"
     create
 }
 
 # --- looking at it -----------------------------------------------------------
 
-shape() { echo "$QUEUES queue$([[ $QUEUES == 1 ]] || echo s), MTU $MTU"; }
+shape() {
+    local path
+    path=$(wan_options "${WAN_OPTIONS[@]}")
+    echo "$QUEUES queue$([[ $QUEUES == 1 ]] || echo s), MTU $MTU${path:+, $path}"
+}
+
+# The shape as options.
+options() {
+    local path
+    path=$(wan_options "${WAN_OPTIONS[@]}")
+    echo "--queues=$QUEUES --mtu=$MTU${path:+ $path}"
+}
+
 describe() {
     echo "$NAME $(ip4 1) here, $INNER $(ip4 2) in namespace $NAME, $(shape)"
 }
@@ -300,6 +390,8 @@ cmd_status() {
         if is_whole; then
             link_line outer
             link_line inner
+            if has_relay; then relay_line; fi
+            if has_router; then echo "  router $(wan_options path-mtu black-hole)"; fi
         else
             echo "  broken: device or namespace is gone; reset or teardown helps"
         fi
@@ -311,6 +403,8 @@ cmd_vars() {
     require_environment
     printf '%s\n' "name=$NAME" "queues=$QUEUES" "mtu=$MTU" \
         "outer_ip4=$(ip4 1)" "inner_ip4=$(ip4 2)" "outer_ip6=$(ip6 1)" "inner_ip6=$(ip6 2)"
+    wan_lines
+    if has_relay; then printf '%s\n' "relay_pid=$(relay_pid)" "relay_log=$(relay_log)"; fi
 }
 
 cmd_stats() {
@@ -322,6 +416,10 @@ cmd_stats() {
         at "$end" ip -s link show dev "$dev"
         at "$end" ethtool -S "$dev"
     done
+    if has_relay; then
+        echo "== relay =="
+        relay_stats
+    fi
 }
 
 # --- working inside ----------------------------------------------------------
@@ -358,18 +456,34 @@ cmd_alias() {
 parse() {
     COMMAND='' ARGS=()
     while (( $# )); do
-        case $1 in
-            --name=*) NAME=${1#*=}; check_name "$NAME" ;;
-            --queues=*) QUEUES=${1#*=}; check_number --queues "$QUEUES" 1 4096 ;;
-            # Below 1280 bytes a link can't carry IPv6 (RFC 8200 section 5).
-            --mtu=*) MTU=${1#*=}; check_number --mtu "$MTU" 1280 65535 ;;
-            --) shift; break ;;
+        case ${1%%=*} in
+            -- ) shift; break ;;
             -h | --help) COMMAND=help ;;
+            --black-hole) [[ $1 != *=* ]] || die "$1: takes no value"; give black-hole yes ;;
+            --name | --queues | --mtu | --delay | --jitter | --loss | --reorder | --duplicate | --corrupt | \
+                --rate | --queue | --seed | --path-mtu)
+                if [[ $1 == *=* ]]; then
+                    set_option "${1%%=*}" "${1#*=}"
+                else
+                    (( $# > 1 )) || die "$1: a value is needed"
+                    set_option "$1" "$2"
+                    shift
+                fi ;;
             *) [[ -z $COMMAND ]] || break; COMMAND=$1 ;;
         esac
         shift
     done
     ARGS=("$@")
+}
+
+set_option() {
+    case $1 in
+        --name) NAME=$2; check_name "$NAME" ;;
+        --queues) QUEUES=$2; check_number --queues "$QUEUES" 1 4096 ;;
+        # Below 1280 bytes a link can't carry IPv6 (RFC 8200 section 5).
+        --mtu) MTU=$2; check_number --mtu "$MTU" 1280 65535 ;;
+        *) give "${1#--}" "$2" ;;
+    esac
 }
 
 main() {
@@ -380,7 +494,7 @@ main() {
         '') usage >&2; exit 2 ;;
         setup | reset) ;;
         teardown | status | enter | exec | ping | tcpdump | stats | vars)
-            [[ -z $QUEUES$MTU ]] || die "--queues and --mtu go with setup and reset only" ;;
+            [[ -z $QUEUES$MTU${!GIVEN[*]} ]] || die "all options but --name go with setup and reset only" ;;
         *) die "unknown command '$COMMAND'; ${0##*/} help lists them" ;;
     esac
     case $COMMAND in

@@ -7,6 +7,7 @@ pub mod cookie_acks;
 pub mod established;
 pub mod frames;
 mod input;
+pub mod scoreboard;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -15,10 +16,11 @@ use std::path::{Path, PathBuf};
 pub type Target = (&'static str, fn(&Path, &[u8]));
 
 /// All targets. Each corpus is the directory of its name.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     ("frames", frames::run),
     ("established", established::run),
     ("cookie_acks", cookie_acks::run),
+    ("scoreboard", scoreboard::run),
 ];
 
 /// The files served, given the directory of the fuzz crate.

@@ -134,6 +134,14 @@ impl Conn {
         }
     }
 
+    /// The same bytes, when they are of a body, as what they are shared by.
+    pub fn output_body(&self) -> Option<&Bytes> {
+        match &self.phase {
+            Phase::Sending(sending) if sending.head_sent == self.head.len() => Some(&sending.body),
+            _ => None,
+        }
+    }
+
     /// Takes note that the first `len` bytes of [`output`](Self::output) were taken.
     pub fn advance<L: Loader>(&mut self, len: usize, cx: &mut Context<'_, L>) {
         let len = len.min(self.output().len());
@@ -193,16 +201,6 @@ impl Conn {
     /// Requests taken so far, modulo 2^32: tells one exchange from the next.
     pub fn requests(&self) -> u32 {
         self.requests
-    }
-
-    /// Bytes of the current response that are still to be taken, as far as is known.
-    pub fn remaining_bytes(&self) -> u64 {
-        let Phase::Sending(sending) = &self.phase else {
-            return 0;
-        };
-        let in_hand = self.head.len() - sending.head_sent + sending.body.len();
-        let stream = sending.stream.as_ref().map_or(0, Stream::remaining_bytes);
-        in_hand as u64 + stream
     }
 
     /// Bytes of memory that an unfinished head takes, and a body beside what the cache has.

@@ -46,15 +46,6 @@ impl Stream {
         self.to_ask.is_empty() && self.chunks.is_empty()
     }
 
-    /// Bytes that are still to be handed out.
-    pub fn remaining_bytes(&self) -> u64 {
-        let asked = self
-            .chunks
-            .front()
-            .map_or(self.to_ask.start, |(range, _)| range.start);
-        self.to_ask.end - asked
-    }
-
     /// Bytes of memory that its chunks take, or will.
     pub fn held_bytes(&self) -> u64 {
         let chunks = self.chunks.iter().map(|(range, _)| range.end - range.start);

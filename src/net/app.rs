@@ -1,7 +1,8 @@
 //! What runs on a connection, as the stack sees it.
 
 use super::flow::ConnId;
-use super::pool::SMALL_SEND_BYTES;
+use super::recovery::text::Text;
+use bytes::Bytes;
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 
@@ -58,9 +59,8 @@ pub enum Stage {
 /// The byte stream of one connection.
 pub struct Stream<'a> {
     socket: &'a mut tcp::Socket<'static>,
-    may_grow: bool,
-    may_send: bool,
-    expected_bytes: u64,
+    text: &'a mut Text,
+    allowed_bytes: u64,
     /// What became of it in this turn.
     pub(super) outcome: Outcome,
 }
@@ -72,27 +72,27 @@ pub(super) struct Outcome {
     pub received: usize,
     /// Bytes that it handed over.
     pub sent: usize,
+    /// It has more, which may not be sent yet.
+    pub was_held_back: bool,
+    /// It has more, which may be sent when the socket's buffer has room.
+    pub wants_room: bool,
     /// It has nothing more to send.
     pub closed: bool,
     /// It gives up.
     pub aborted: bool,
-    /// It has more to send than a small buffer holds, and has not begun.
-    pub wants_large: bool,
 }
 
 impl<'a> Stream<'a> {
-    /// With `may_grow` a large response is not begun before there was a chance
-    /// to give it a large buffer; without `may_send` none is begun at all.
+    /// A stream that takes `allowed_bytes` at most.
     pub(super) fn new(
         socket: &'a mut tcp::Socket<'static>,
-        may_grow: bool,
-        may_send: bool,
+        text: &'a mut Text,
+        allowed_bytes: u64,
     ) -> Self {
         Stream {
             socket,
-            may_grow,
-            may_send,
-            expected_bytes: 0,
+            text,
+            allowed_bytes,
             outcome: Outcome::default(),
         }
     }
@@ -124,23 +124,38 @@ impl<'a> Stream<'a> {
         !self.socket.may_recv()
     }
 
-    /// Says how many bytes are still to be sent, as far as is known.
-    pub fn expect(&mut self, bytes: u64) {
-        self.expected_bytes = bytes;
+    /// Bytes that were handed over and are not acknowledged.
+    pub fn in_flight_bytes(&self) -> u64 {
+        let held = self.text.range();
+        held.end - held.start
     }
 
-    /// Hands bytes over for sending; returns how many there was room for.
+    /// Hands bytes over for sending, which are copied; returns how many there was
+    /// room for.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
-        let socket = &self.socket;
-        let is_rest = socket.send_queue() == 0 && socket.recv_queue() == 0 && socket.may_recv();
-        if self.may_grow && is_rest && self.expected_bytes > SMALL_SEND_BYTES as u64 {
-            self.outcome.wants_large = true;
+        let sent = self.hand_over(bytes);
+        self.text.push_copy(&bytes[..sent]);
+        sent
+    }
+
+    /// The same for bytes that are shared: what is in flight stays a reference.
+    pub fn send_body(&mut self, bytes: &Bytes) -> usize {
+        let sent = self.hand_over(bytes);
+        if sent > 0 {
+            self.text.push_body(bytes, sent);
+        }
+        sent
+    }
+
+    fn hand_over(&mut self, bytes: &[u8]) -> usize {
+        let allowed = (bytes.len() as u64).min(self.allowed_bytes) as usize;
+        self.outcome.was_held_back |= allowed < bytes.len();
+        if allowed == 0 {
             return 0;
         }
-        if !self.may_send && self.socket.send_queue() == 0 {
-            return 0;
-        }
-        let sent = self.socket.send_slice(bytes).unwrap_or(0);
+        let sent = self.socket.send_slice(&bytes[..allowed]).unwrap_or(0);
+        self.outcome.wants_room |= sent < allowed;
+        self.allowed_bytes -= sent as u64;
         self.outcome.sent += sent;
         sent
     }

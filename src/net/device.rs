@@ -6,7 +6,7 @@
 //! towards the neighbour that the connection's own frames came from. Timestamps
 //! are written here too: smoltcp's generator knows no clock but a global one.
 
-use super::demux::{ETHERNET_HEADER_BYTES, LinkAddresses, Sent};
+use super::demux::{ETHERNET_HEADER_BYTES, LinkAddresses, Sent, after};
 use super::link::FrameSink;
 use super::options::Timestamps;
 use smoltcp::iface::{Config, Interface};
@@ -26,6 +26,12 @@ pub struct Device<'a, S> {
     pub mtu_bytes: usize,
     /// What goes into the timestamps of segments that have some.
     pub stamps: Option<Timestamps>,
+    /// Where FIN is to follow the text, if it is to.
+    pub fin_at: Option<u32>,
+    /// Text before this number was sent already and is not smoltcp's to repeat.
+    pub taken_over: Option<u32>,
+    /// The text that was sent last.
+    pub text: Option<TextSent>,
     /// Frames sent through this device so far.
     pub sent: u64,
     /// What they said together.
@@ -46,10 +52,24 @@ impl<'a, S: FrameSink> Device<'a, S> {
             link,
             mtu_bytes,
             stamps: None,
+            fin_at: None,
+            taken_over: None,
+            text: None,
             sent: 0,
             told: None,
         }
     }
+}
+
+/// Text that left in a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct TextSent {
+    /// SEG.SEQ.
+    pub seq: u32,
+    /// Its bytes.
+    pub bytes: u32,
+    /// FIN is behind it.
+    pub has_fin: bool,
 }
 
 /// A link that takes every frame and carries it nowhere.
@@ -173,6 +193,21 @@ fn mend_checksum(packet: &mut [u8], change: u32) {
     packet[CHECKSUM..CHECKSUM + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
 }
 
+impl<S> Device<'_, S> {
+    fn token(&mut self) -> TxToken<'_, S> {
+        TxToken {
+            sink: self.sink,
+            link: self.link,
+            stamps: self.stamps,
+            fin_at: self.fin_at,
+            taken_over: self.taken_over,
+            text: &mut self.text,
+            sent: &mut self.sent,
+            told: &mut self.told,
+        }
+    }
+}
+
 impl<S: FrameSink> phy::Device for Device<'_, S> {
     type RxToken<'t>
         = RxToken<'t>
@@ -189,24 +224,11 @@ impl<S: FrameSink> phy::Device for Device<'_, S> {
             return None;
         }
         let packet = self.packet.take()?;
-        let token = TxToken {
-            sink: self.sink,
-            link: self.link,
-            stamps: self.stamps,
-            sent: &mut self.sent,
-            told: &mut self.told,
-        };
-        Some((RxToken(packet), token))
+        Some((RxToken(packet), self.token()))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<TxToken<'_, S>> {
-        self.sink.ready().then_some(TxToken {
-            sink: self.sink,
-            link: self.link,
-            stamps: self.stamps,
-            sent: &mut self.sent,
-            told: &mut self.told,
-        })
+        self.sink.ready().then(|| self.token())
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -232,35 +254,69 @@ pub struct TxToken<'a, S> {
     sink: &'a mut S,
     link: LinkAddresses,
     stamps: Option<Timestamps>,
+    fin_at: Option<u32>,
+    taken_over: Option<u32>,
+    text: &'a mut Option<TextSent>,
     sent: &'a mut u64,
     told: &'a mut Option<Sent>,
 }
 
 impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, packet_bytes: usize, f: F) -> R {
-        let Self {
-            sink,
-            link,
-            stamps,
-            sent,
-            told,
-        } = self;
         let frame_bytes = ETHERNET_HEADER_BYTES + packet_bytes;
-        let Some(frame) = sink.reserve(frame_bytes) else {
+        let Some(frame) = self.sink.reserve(frame_bytes) else {
             // smoltcp must write somewhere. Only a packet larger than the link
             // carries gets here, and the MTU given to smoltcp rules that out.
             return f(&mut vec![0; packet_bytes]);
         };
-        let packet = write_ethernet(frame, link);
+        let packet = write_ethernet(frame, self.link);
         let result = f(packet);
-        if let Some(stamps) = stamps {
+        let text = text_of(packet);
+        if let Some(text) = text
+            && self
+                .taken_over
+                .is_some_and(|number| after(number, text.seq))
+        {
+            return result; // recovery sends it again when it is time
+        }
+        if let Some(stamps) = self.stamps {
             stamp(packet, stamps);
         }
-        if let Some(sent) = Sent::read(packet) {
-            *told = Some(told.map_or(sent, |told| told.then(sent)));
+        if let Some(mut text) = text {
+            text.has_fin = self.fin_at == Some(text.seq.wrapping_add(text.bytes));
+            if text.has_fin {
+                add_fin(packet);
+            }
+            *self.text = Some(text);
         }
-        sink.submit(frame_bytes);
-        *sent += 1;
+        if let Some(sent) = Sent::read(packet) {
+            *self.told = Some(self.told.map_or(sent, |told| told.then(sent)));
+        }
+        self.sink.submit(frame_bytes);
+        *self.sent += 1;
         result
     }
+}
+
+/// The text of a packet that smoltcp has made; `None` if it carries none.
+fn text_of(packet: &[u8]) -> Option<TextSent> {
+    let header = packet.get(IPV4_HEADER_LEN..IPV4_HEADER_LEN + 20)?;
+    let text_at = IPV4_HEADER_LEN + usize::from(header[12] >> 4) * 4;
+    let bytes = packet.len().saturating_sub(text_at) as u32;
+    let seq = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    (bytes > 0).then_some(TextSent {
+        seq,
+        bytes,
+        has_fin: false,
+    })
+}
+
+/// Sets the FIN flag.
+fn add_fin(packet: &mut [u8]) {
+    const FLAGS: usize = IPV4_HEADER_LEN + 12;
+    const FIN: u8 = 1;
+    let old = [packet[FLAGS], packet[FLAGS + 1]];
+    packet[FLAGS + 1] |= FIN;
+    let change = difference(&old, &[packet[FLAGS], packet[FLAGS + 1]]);
+    mend_checksum(packet, change);
 }

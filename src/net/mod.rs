@@ -8,6 +8,8 @@
 //! it; then [`stack`] gives the `connection` its turn: smoltcp (`tcb`, from the
 //! [`pool`], over a [`device`]) and the [`app`]lication move, [`timers`]
 //! remembers when it wants another, and what it sends leaves through a [`link`].
+//! The `sender` of a connection holds what is in flight: [`congestion`] says how
+//! much may be, [`recovery`] what of it is lost and to be sent again.
 //! Once all is said, [`closing`] keeps what is left of it.
 //!
 //! [`limits`] bound all of that, [`ranks`] and [`sources`] find whom they hit.
@@ -16,6 +18,7 @@ pub mod accept;
 pub mod app;
 pub mod check;
 pub mod closing;
+pub mod congestion;
 mod connection;
 pub mod cookie;
 pub mod demux;
@@ -28,13 +31,16 @@ pub mod link;
 pub mod options;
 pub mod pool;
 pub mod ranks;
+pub mod recovery;
 pub mod reply;
+mod sender;
 pub mod sources;
 pub mod stack;
 mod tcb;
 pub mod timers;
 
 pub use app::{Application, Stage, Stream, Waits};
+pub use congestion::Algorithm;
 pub use demux::{Policy, RxChecksum};
 pub use flow::ConnId;
 pub use limits::Limits;

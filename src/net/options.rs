@@ -86,6 +86,22 @@ pub fn timestamps(options: &[u8]) -> Option<Timestamps> {
     })
 }
 
+/// The SACK blocks among the options of a segment (RFC 2018), four at most.
+pub fn sacks(options: &[u8]) -> impl Iterator<Item = (u32, u32)> + '_ {
+    // Timestamps alone, the common case, are these.
+    let options = match options {
+        [1, 1, 8, 10, _, _, _, _, _, _, _, _, rest @ ..] => rest,
+        _ => options,
+    };
+    elements(options)
+        .filter_map(|option| match option {
+            TcpOption::SackRange(ranges) => Some(ranges.into_iter().flatten()),
+            _ => None,
+        })
+        .flatten()
+        .take(4)
+}
+
 fn elements(mut options: &[u8]) -> impl Iterator<Item = TcpOption<'_>> {
     std::iter::from_fn(move || {
         let (rest, option) = TcpOption::parse(options).ok()?;

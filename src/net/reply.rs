@@ -70,7 +70,21 @@ impl Reply {
 
     /// Sends it on `flow`; false when there is no room.
     pub fn send<S: FrameSink>(self, flow: Flow, link: LinkAddresses, sink: &mut S) -> bool {
-        let tcp = self.repr(flow);
+        self.send_text(flow, link, &[], sink)
+    }
+
+    /// Sends it on `flow` with `text`; false when there is no room.
+    pub fn send_text<S: FrameSink>(
+        self,
+        flow: Flow,
+        link: LinkAddresses,
+        text: &[u8],
+        sink: &mut S,
+    ) -> bool {
+        let tcp = TcpRepr {
+            payload: text,
+            ..self.repr(flow)
+        };
         let bytes = packet_bytes(&tcp);
         if !sink.ready() {
             return false;

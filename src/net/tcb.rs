@@ -13,6 +13,8 @@ use super::demux::Flow;
 use super::device::{Device, NOBODY, Nowhere, interface, serve_address};
 use super::isn::seed_for;
 use super::options::{Peer, Timestamps};
+use super::recovery::scoreboard::Scoreboard;
+use super::recovery::text::Text;
 use super::reply::{Offer, Reply};
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp;
@@ -30,6 +32,17 @@ pub struct Tcb {
     /// What `Interface` is given to poll.
     pub sockets: SocketSet<'static>,
     handle: SocketHandle,
+    /// Memory for what is in flight, lent to the connection.
+    pub log: Log,
+}
+
+/// What a connection needs to remember what is in flight.
+#[derive(Default)]
+pub struct Log {
+    /// The bytes.
+    pub text: Text,
+    /// The segments.
+    pub board: Scoreboard,
 }
 
 /// A synchronized connection with nothing in flight, queued or unread.
@@ -54,7 +67,11 @@ impl Tcb {
         let send = tcp::SocketBuffer::new(vec![0; send_buffer_bytes]);
         let mut sockets = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = sockets.add(tcp::Socket::new(receive, send));
-        Tcb { sockets, handle }
+        Tcb {
+            sockets,
+            handle,
+            log: Log::default(),
+        }
     }
 
     /// Brings the socket, new or used before, to the state `resting`.
@@ -89,7 +106,8 @@ impl Tcb {
             addr: Some(flow.local.into()),
             port: flow.local_port,
         });
-        socket.set_congestion_control(tcp::CongestionControl::Cubic);
+        // It is handed no more than the congestion window allows.
+        socket.set_congestion_control(tcp::CongestionControl::None);
         // Responses end where they end: the last short segment must not wait.
         socket.set_nagle_enabled(false);
         // The device writes the time.
@@ -104,11 +122,6 @@ impl Tcb {
     /// The socket, to look at.
     pub fn peek(&self) -> &tcp::Socket<'static> {
         self.sockets.get(self.handle)
-    }
-
-    /// Bytes that can be in flight.
-    pub fn send_buffer_bytes(&self) -> usize {
-        self.peek().send_capacity()
     }
 }
 

@@ -15,7 +15,8 @@ use std::time::{Duration as StdDuration, UNIX_EPOCH};
 use xdphttpd::net::demux::{self, LinkAddresses};
 use xdphttpd::net::device::Device;
 use xdphttpd::net::{
-    Duration, FrameSink, Instant, Limits as NetLimits, Policy, RxChecksum, Stack, StackConfig,
+    Algorithm, Duration, FrameSink, Instant, Limits as NetLimits, Policy, RxChecksum, Stack,
+    StackConfig,
 };
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{InlineLoader, Limits, Root, Site};
@@ -51,6 +52,7 @@ pub fn stack_config(max_connections: usize) -> StackConfig {
             rx_checksum: RxChecksum::Strict,
         },
         mtu_bytes: MTU_BYTES,
+        congestion: Algorithm::Cubic,
         limits: NetLimits {
             max_connections,
             ..NetLimits::default()
@@ -308,6 +310,9 @@ fn client_device<'a, S: FrameSink>(packet: Option<&'a [u8]>, sink: &'a mut S) ->
         link,
         mtu_bytes: MTU_BYTES,
         stamps: None,
+        fin_at: None,
+        taken_over: None,
+        text: None,
         sent: 0,
         told: None,
     };

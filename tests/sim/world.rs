@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
-use xdphttpd::net::{Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
+use xdphttpd::net::{
+    Algorithm, Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig,
+};
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{Limits, Site};
 use xdphttpd::wire::{Direction, Impairments};
@@ -86,6 +88,7 @@ fn server(
             rx_checksum: RxChecksum::Strict,
         },
         mtu_bytes: MTU_BYTES,
+        congestion: Algorithm::Cubic,
         limits: scenario.limits(),
     };
     let site = Site::new(loader, Limits::default());

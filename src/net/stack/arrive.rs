@@ -224,10 +224,11 @@ impl<A: Application> Stack<A> {
         self.open += 1;
         self.counters.accepted += 1;
         let app = &mut self.app;
+        let path = self.path;
         let mut open = |id| {
             let conn = app.open(id);
             let waits = app.waits(&conn);
-            Entry::Open(Box::new(Connection::new(made, conn, waits, now)))
+            Entry::Open(Box::new(Connection::new(made, conn, waits, path, now)))
         };
         let id = match half_open {
             Some(id) => {
@@ -264,14 +265,13 @@ impl<A: Application> Stack<A> {
                 connection.hear(segment, stamps, true, now);
                 // Between exchanges there is nothing else in an empty segment.
                 if connection.may_go_on() || !segment.is_empty() {
-                    self.turn(id, Some(segment.packet), now, sink);
+                    self.turn(id, Some(segment), now, sink);
                 }
             }
             Verdict::TakeOld => {
                 connection.hear(segment, stamps, false, now);
                 if !segment.is_empty() {
-                    let renewed = renewed(segment, connection.current());
-                    self.turn(id, Some(&renewed), now, sink);
+                    self.turn(id, Some(segment), now, sink);
                 }
             }
             Verdict::Acknowledge => {
@@ -335,15 +335,4 @@ impl<A: Application> Stack<A> {
         self.rank_closing(id);
         self.timer(id, now, sink);
     }
-}
-
-/// The packet of `segment` with the acknowledgment and the window that a later
-/// one had: smoltcp would drop the text with the overtaken ACK. Nobody looks at
-/// its checksum any more.
-fn renewed(segment: &Segment<'_>, (ack, window): (u32, u16)) -> Vec<u8> {
-    let mut packet = segment.packet.to_vec();
-    let header = packet.len() - segment.payload_bytes as usize - segment.options.len() - 20;
-    packet[header + 8..header + 12].copy_from_slice(&ack.to_be_bytes());
-    packet[header + 14..header + 16].copy_from_slice(&window.to_be_bytes());
-    packet
 }

@@ -156,6 +156,7 @@ impl<A: Application> Stack<A> {
         for ranks in [&mut self.idle, &mut self.quiet, &mut self.busy] {
             ranks.leave(id.index());
         }
+        self.pool.recount(&mut connection.counted_bytes, 0);
         if let Some(tcb) = connection.sleep() {
             self.pool.give(tcb);
         }

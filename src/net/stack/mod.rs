@@ -26,6 +26,7 @@ mod turn;
 
 use super::app::Application;
 use super::closing::Closing;
+use super::congestion::Algorithm;
 use super::connection::Connection;
 use super::cookie::Cookies;
 use super::demux::{self, Drop, Flow, LinkAddresses, Policy};
@@ -38,6 +39,7 @@ use super::link::FrameSink;
 use super::pool::Pool;
 use super::ranks::Ranks;
 use super::reply::Reply;
+use super::sender::Path;
 use super::sources::Sources;
 use super::timers::Wheel;
 use crate::stats::{Census, NetCounters};
@@ -58,6 +60,8 @@ pub struct StackConfig {
     pub policy: Policy,
     /// Largest IP packet, bytes.
     pub mtu_bytes: usize,
+    /// How much may be in flight.
+    pub congestion: Algorithm,
     /// How many, how much, how long.
     pub limits: Limits,
 }
@@ -78,6 +82,7 @@ enum Entry<A: Application> {
 pub struct Stack<A: Application> {
     policy: Policy,
     mtu_bytes: usize,
+    path: Path,
     limits: Limits,
     key: [u8; 16],
     isn: IsnSecret,
@@ -104,6 +109,10 @@ pub struct Stack<A: Application> {
     /// In TIME-WAIT: by when that began.
     time_wait: Ranks,
     draining: bool,
+    /// A packet as smoltcp is to see it.
+    packet: Vec<u8>,
+    /// The text of a repair.
+    text: Vec<u8>,
     /// What was counted so far.
     pub counters: NetCounters,
     /// What runs on the connections.
@@ -120,6 +129,10 @@ impl<A: Application> Stack<A> {
         Stack {
             policy: config.policy.clone(),
             mtu_bytes: config.mtu_bytes,
+            path: Path {
+                mtu_bytes: config.mtu_bytes,
+                congestion: config.congestion,
+            },
             key,
             isn: IsnSecret(key),
             cookies: Cookies::new(key),
@@ -140,6 +153,8 @@ impl<A: Application> Stack<A> {
             time_wait: Ranks::new(),
             limits,
             draining: false,
+            packet: Vec::new(),
+            text: Vec::new(),
             counters: NetCounters::default(),
             app,
         }

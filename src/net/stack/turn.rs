@@ -2,14 +2,16 @@
 //! moves, what can be sent is sent, and what it waits for is noted.
 
 use super::{Entry, MAX_QUIET, SLEEP_AFTER, Stack, micros};
-use crate::net::app::{Application, Outcome};
-use crate::net::connection::{Connection, Next, Rank};
+use crate::net::app::Application;
+use crate::net::connection::{Next, Rank};
+use crate::net::demux::Segment;
 use crate::net::device::{Device, serve_address};
 use crate::net::flow::ConnId;
 use crate::net::link::FrameSink;
-use crate::net::pool::{Pool, Size};
 use smoltcp::time::{Duration, Instant};
 
+/// Frames one connection may send in one turn before others have theirs.
+const TURN_FRAMES: u32 = 32;
 /// How many of those that stand still are looked at for one to make way.
 const PRESSED_CANDIDATES: usize = 16;
 /// How soon a connection that found no socket tries again.
@@ -18,11 +20,11 @@ const SOCKET_RETRY: Duration = Duration::from_millis(20);
 const RANK_EVERY: Duration = Duration::from_millis(50);
 
 impl<A: Application> Stack<A> {
-    /// See the [module](self); `packet` is what came.
+    /// See the [module](self); `segment` is what came.
     pub(super) fn turn<S: FrameSink>(
         &mut self,
         id: ConnId,
-        packet: Option<&[u8]>,
+        segment: Option<&Segment<'_>>,
         now: Instant,
         sink: &mut S,
     ) {
@@ -31,53 +33,51 @@ impl<A: Application> Stack<A> {
             _ => return,
         };
         if !is_awake && !self.give_socket(id, now, sink) {
-            return self.go_without_socket(id, packet.is_some(), now);
+            return self.go_without_socket(id, segment.is_some(), now);
         }
         let Some(Entry::Open(connection)) = self.table.get_mut(id) else {
             return;
         };
         connection.wants_socket = false;
+        connection.sender.on_timer(now);
         serve_address(&mut self.interface, connection.flow.local);
+        let packet = segment.map(|segment| connection.shadowed(segment, &mut self.packet));
         let mut device = Device::new(packet, sink, connection.link, self.mtu_bytes);
         device.stamps = connection.stamps(now);
         if packet.is_some() {
             connection.receive(&mut self.interface, &mut device, now);
             // Making room for it may have taken the last frame.
             self.counters.drop_room_gone += u64::from(device.packet.is_some());
-        }
-        let mut outcome = connection.drive(id, &mut self.app, now);
-        if outcome.wants_large {
-            enlarge(
-                connection,
-                &mut self.pool,
-                self.mtu_bytes,
-                &mut self.nowhere,
-                now,
-            );
-            outcome = connection.drive(id, &mut self.app, now);
-            // The new socket owes no ACK that the old one had put off.
-            if outcome.sent == 0 && connection.owes_ack() {
-                let reply = connection.acknowledge(now);
-                let sent = reply.send(connection.flow, connection.link, device.sink);
-                self.counters.tx_frames += u64::from(sent);
-            }
-        }
-        connection.observe(&self.app, now);
-        connection.note(device.told.take());
-        let Outcome { aborted, .. } = outcome;
-        let is_said = connection.has_said_all();
-        let next = if aborted || is_said {
-            Next::Until(None)
         } else {
-            connection.send(&mut self.interface, &mut device, now)
+            connection.shadow(&mut self.interface, &mut device, now);
+        }
+        let mut has_room = connection.repair(&mut device, &mut self.text, false, now);
+        let mut frames = TURN_FRAMES;
+        let (outcome, next) = loop {
+            let outcome = connection.drive(id, &mut self.app, self.pool.is_short(), now);
+            if outcome.aborted || connection.has_said_all() {
+                break (outcome, Next::Until(None));
+            }
+            let before = frames;
+            let next = connection.send(&mut self.interface, &mut device, &mut frames, now);
+            if !outcome.wants_room || frames == before || matches!(next, Next::Room) {
+                break (outcome, next);
+            }
+            connection.shadow(&mut self.interface, &mut device, now);
         };
+        connection.observe(&self.app, now);
+        has_room &= connection.repair(&mut device, &mut self.text, true, now);
         connection.note(device.told);
+        let held_bytes = connection.sender.held_bytes();
+        self.pool.recount(&mut connection.counted_bytes, held_bytes);
         self.counters.tx_frames += device.sent;
-        if aborted {
+        self.counters.recovery.add(&connection.sender.take_tally());
+        if outcome.aborted {
             self.abort(id, now, sink);
-        } else if is_said {
+        } else if connection.has_said_all() {
             self.close(id, now, sink);
         } else {
+            let next = if has_room { next } else { Next::Room };
             self.counters.waits_for_room += u64::from(matches!(next, Next::Room) && !sink.ready());
             self.settle(id, Some(next), now);
         }
@@ -85,9 +85,9 @@ impl<A: Application> Stack<A> {
 
     /// Gives a connection at rest a socket; false when there is none.
     fn give_socket<S: FrameSink>(&mut self, id: ConnId, now: Instant, sink: &mut S) -> bool {
-        let tcb = match self.pool.take(Size::Small) {
+        let tcb = match self.pool.take() {
             Some(tcb) => tcb,
-            None if self.free_socket(now, sink) => match self.pool.take(Size::Small) {
+            None if self.free_socket(now, sink) => match self.pool.take() {
                 Some(tcb) => tcb,
                 None => return false,
             },
@@ -239,23 +239,5 @@ impl<A: Application> Stack<A> {
                 self.pool.give(tcb);
             }
         }
-    }
-}
-
-/// Moves a connection to a large socket, if memory has one.
-fn enlarge<A: Application>(
-    connection: &mut Connection<A>,
-    pool: &mut Pool,
-    mtu_bytes: usize,
-    nowhere: &mut crate::net::device::Nowhere,
-    now: Instant,
-) {
-    match pool.take(Size::Large) {
-        Some(tcb) => {
-            if let Some(small) = connection.wake_with(tcb, mtu_bytes, nowhere, now) {
-                pool.give(small);
-            }
-        }
-        None => connection.stay_small(),
     }
 }

@@ -1,0 +1,221 @@
+//! What a connection does in a turn: smoltcp takes what came, repairs are made,
+//! the application moves, and smoltcp sends.
+
+use super::{Connection, Next};
+use crate::net::app::{Application, Outcome, Stream};
+use crate::net::demux::{Segment, after};
+use crate::net::device::{Device, TextSent};
+use crate::net::flow::ConnId;
+use crate::net::link::FrameSink;
+use crate::net::reply::Reply;
+use crate::net::tcb::Resting;
+use smoltcp::iface::{Interface, PollResult};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::TcpControl;
+
+/// When smoltcp wants to act at once and yet does nothing, it is asked again
+/// this much later instead of in a loop.
+const STUCK_RETRY: Duration = Duration::from_millis(10);
+
+impl<A: Application> Connection<A> {
+    /// The packet of `segment` as smoltcp is to see it: see
+    /// [`shadow`](crate::net::sender::Sender::shadow). Nobody looks at its checksum any more.
+    pub fn shadowed<'a>(&self, segment: &Segment<'a>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        let (ack, window) = self.sender.shadow();
+        if (segment.ack, segment.window) == (ack, window) {
+            return segment.packet;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(segment.packet);
+        let header = scratch.len() - segment.payload_bytes as usize - segment.options.len() - 20;
+        scratch[header + 8..header + 12].copy_from_slice(&ack.to_be_bytes());
+        scratch[header + 14..header + 16].copy_from_slice(&window.to_be_bytes());
+        scratch
+    }
+
+    /// Hands the device's packet to smoltcp.
+    pub fn receive<S: FrameSink>(
+        &mut self,
+        interface: &mut Interface,
+        device: &mut Device<'_, S>,
+        now: Instant,
+    ) {
+        if let Some(tcb) = &mut self.tcb {
+            interface.poll_ingress_single(now, device, &mut tcb.sockets);
+        }
+        self.note(device.told.take());
+    }
+
+    /// Tells smoltcp that what recovery has taken over is acknowledged, if it does
+    /// not know: no segment has come to say so.
+    pub fn shadow<S: FrameSink>(
+        &mut self,
+        interface: &mut Interface,
+        device: &mut Device<'_, S>,
+        now: Instant,
+    ) {
+        let Some(tcb) = &mut self.tcb else {
+            return;
+        };
+        if !self.sender.owes_shadow(tcb.peek().send_queue()) {
+            return;
+        }
+        let (ack, window) = self.sender.shadow();
+        let heard = Resting {
+            snd_nxt: ack,
+            rcv_nxt: self.rcv_nxt(),
+            window,
+            ..self.resting()
+        };
+        let mut buffer = [0; 80];
+        let packet = heard.ack().as_if_received(self.flow, &mut buffer);
+        let mut local = Device {
+            packet: Some(packet),
+            sink: &mut *device.sink,
+            ..*device
+        };
+        if let Some(tcb) = &mut self.tcb {
+            interface.poll_ingress_single(now, &mut local, &mut tcb.sockets);
+        }
+        (device.sent, device.told) = (local.sent, local.told);
+    }
+
+    /// Lets the application move; `is_short` when memory is.
+    pub fn drive(&mut self, id: ConnId, app: &mut A, is_short: bool, now: Instant) -> Outcome {
+        let Some(tcb) = &mut self.tcb else {
+            return Outcome::default();
+        };
+        let allowance = self.sender.allowance(is_short, now);
+        let mut stream = Stream::new(tcb.socket(), &mut self.sender.text, allowance.bytes);
+        app.drive(id, &mut self.app, &mut stream, now);
+        let outcome = stream.outcome;
+        self.rcv_base = self.rcv_base.wrapping_add(outcome.received as u32);
+        let has_more = outcome.was_held_back || outcome.wants_room;
+        self.sender
+            .note_handed_over(outcome.sent, has_more, &allowance);
+        self.is_paced = has_more && allowance.by_pace;
+        self.closed |= outcome.closed;
+        outcome
+    }
+
+    /// Sends until smoltcp has nothing more to send, the sink is full, or the
+    /// turn's `frames` are used up.
+    pub fn send<S: FrameSink>(
+        &mut self,
+        interface: &mut Interface,
+        device: &mut Device<'_, S>,
+        frames: &mut u32,
+        now: Instant,
+    ) -> Next {
+        device.fin_at = self.closed.then_some(self.sender.end());
+        while *frames > 0 {
+            let Some(tcb) = &mut self.tcb else {
+                return Next::Until(None);
+            };
+            let at = interface.poll_at(now, &tcb.sockets);
+            if at.is_none_or(|at| at > now) {
+                return self.say_fin(device, at, now);
+            }
+            if !device.sink.ready() {
+                return Next::Room;
+            }
+            let sent = device.sent;
+            device.taken_over = Some(self.sender.taken_over());
+            let moved = interface.poll_egress(now, device, &mut tcb.sockets);
+            if moved == PollResult::None && device.sent == sent {
+                // A timer was due with nothing to send for it: asked again, unless it
+                // still is.
+                let at = interface.poll_at(now, &tcb.sockets);
+                if at.is_some_and(|at| at <= now) {
+                    return self.wait(Some(now + STUCK_RETRY), now);
+                }
+            }
+            *frames -= 1;
+            if let Some(text) = device.text.take() {
+                self.note_sent(&text, now);
+            }
+            self.note(device.told.take());
+        }
+        Next::Room
+    }
+
+    /// What it waits for: smoltcp's time `at`, or its own.
+    fn wait(&mut self, at: Option<Instant>, now: Instant) -> Next {
+        let held = self.sender.held_until().filter(|&until| until > now);
+        let paced = match self.is_paced {
+            true => self.sender.pace_at(now),
+            false => None,
+        };
+        let times = [at, self.sender.next_at(), held, paced];
+        Next::Until(times.into_iter().flatten().min())
+    }
+
+    /// FIN, if the last text left without it.
+    fn say_fin<S: FrameSink>(
+        &mut self,
+        device: &mut Device<'_, S>,
+        at: Option<Instant>,
+        now: Instant,
+    ) -> Next {
+        let fin = self.sender.end();
+        if !self.closed || !self.sender.has_sent_all() || after(self.said.end, fin) {
+            return self.wait(at, now);
+        }
+        if !device.sink.ready() {
+            return Next::Room;
+        }
+        let reply = Reply {
+            seq: fin,
+            ..self.acknowledge(TcpControl::Fin, now)
+        };
+        device.sent += u64::from(reply.send(self.flow, self.link, device.sink));
+        self.said.end = fin.wrapping_add(1);
+        let text = TextSent {
+            seq: fin,
+            bytes: 0,
+            has_fin: true,
+        };
+        self.note_sent(&text, now);
+        self.wait(at, now)
+    }
+
+    fn note_sent(&mut self, text: &TextSent, now: Instant) {
+        if text.has_fin {
+            self.is_passive = self.peer_closed();
+        }
+        self.sender.on_sent(text, now);
+    }
+
+    /// Sends again what is lost, as far as the window allows; with `probe`, also a
+    /// tail loss probe that nothing new was to be had for. False when there is no
+    /// room for more.
+    pub fn repair<S: FrameSink>(
+        &mut self,
+        device: &mut Device<'_, S>,
+        scratch: &mut Vec<u8>,
+        probe: bool,
+        now: Instant,
+    ) -> bool {
+        while self.sender.wants_repair(probe) {
+            if !device.sink.ready() {
+                return false;
+            }
+            let Some((repair, seq, has_fin)) = self.sender.next_repair(probe, scratch) else {
+                break;
+            };
+            let control = if has_fin {
+                TcpControl::Fin
+            } else {
+                TcpControl::Psh
+            };
+            let reply = Reply {
+                seq,
+                ..self.acknowledge(control, now)
+            };
+            let sent = reply.send_text(self.flow, self.link, scratch, device.sink);
+            device.sent += u64::from(sent);
+            self.sender.on_repair(repair, now);
+        }
+        true
+    }
+}

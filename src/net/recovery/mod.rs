@@ -1,0 +1,772 @@
+//! Loss recovery: its own layer beneath smoltcp, sans-IO.
+//!
+//! smoltcp cuts the byte stream into segments; from the moment one is sent it is
+//! this layer's, and smoltcp is told that it was acknowledged. What was lost is
+//! found out from SACK and time (RFC 2018, RFC 8985: RACK and the tail loss
+//! probe), at the latest by a timer (RFC 6298), and sent again from references
+//! to the bodies ([`text`]). Repairs that prove to be in vain (D-SACK, RFC 2883
+//! and 3708; F-RTO, RFC 5682) give back what they took from the congestion
+//! window.
+//!
+//! Everything is counted in offsets of the byte stream, 64 bits wide, so that
+//! nothing wraps here. The connection translates.
+
+pub mod rack;
+pub mod rate;
+pub mod rtt;
+pub mod scoreboard;
+pub mod text;
+
+use crate::net::congestion::{Ack, Controller, Loss};
+use rack::Rack;
+use rate::{Delivery, Sampler};
+use rtt::Rtt;
+use scoreboard::{Scoreboard, Segment, Sent};
+pub use smoltcp::time::{Duration, Instant};
+use std::ops::Range;
+
+/// Duplicate ACKs that say without SACK that a segment is lost (RFC 5681 §3.2).
+const DUP_ACKS: u32 = 3;
+/// How long a peer may put off the ACK of a single segment (RFC 8985 §7.2).
+const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+/// The probe timeout without a round-trip time (RFC 8985 §7.2).
+const BLIND_PROBE: Duration = Duration::from_secs(1);
+/// Segments that the scoreboard remembers at most: 64 bytes each, 1.4 kB of text.
+pub const MAX_SEGMENTS: usize = 4_096;
+
+/// An ACK, as the peer sent it.
+#[derive(Clone, Debug)]
+pub struct Heard<'a> {
+    /// SEG.ACK.
+    pub una: u64,
+    /// Its SACK blocks, without a D-SACK.
+    pub sacks: &'a [Range<u64>],
+    /// What it says to have received twice (RFC 2883).
+    pub duplicate: Option<Range<u64>>,
+    /// It carries neither text nor a new window, so that without SACK it may be a
+    /// duplicate ACK (RFC 5681 §2).
+    pub is_bare: bool,
+}
+
+/// What a timer has run out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// RACK: reordering has had its time.
+    Reordering,
+    /// The tail loss probe.
+    Probe,
+    /// The retransmission timeout.
+    Retransmission,
+}
+
+/// Why repairs are being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// They are not.
+    Open,
+    /// RFC 6675: an episode of fast recovery.
+    Recovery,
+    /// RFC 5682: a time-out, and what follows from it.
+    Timeout,
+}
+
+/// What was counted on a connection, or on all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Segments sent again.
+    pub repairs: u64,
+    /// Of these, such as the peer had received already.
+    pub spurious: u64,
+    /// Tail loss probes.
+    pub probes: u64,
+    /// Retransmission time-outs.
+    pub timeouts: u64,
+    /// Episodes of fast recovery.
+    pub episodes: u64,
+    /// Episodes and time-outs taken back.
+    pub undone: u64,
+}
+
+impl Tally {
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Tally) {
+        self.repairs += other.repairs;
+        self.spurious += other.spurious;
+        self.probes += other.probes;
+        self.timeouts += other.timeouts;
+        self.episodes += other.episodes;
+        self.undone += other.undone;
+    }
+}
+
+/// The loss recovery of one connection.
+#[derive(Debug)]
+pub struct Recovery {
+    board: Scoreboard,
+    rack: Rack,
+    rtt: Rtt,
+    sampler: Sampler,
+    una: u64,
+    nxt: u64,
+    mode: Mode,
+    /// SND.NXT when the episode or the time-out began: when it is acknowledged,
+    /// that is over.
+    point: u64,
+    /// What the last episode or time-out has sent again, if it may be undone.
+    doubt: Option<Doubt>,
+    /// F-RTO: the timer has run out, and no ACK has said yet whether in vain.
+    may_be_spurious: bool,
+    /// The peer has sent SACK blocks: its duplicate ACKs mean nothing without.
+    has_sack: bool,
+    probe: Option<Probe>,
+    /// A probe is due.
+    is_probing: bool,
+    /// The first repair of an episode does not ask for the window, nor does the one
+    /// for a partial ACK.
+    must_repair: bool,
+    /// Time-outs in a row.
+    backoffs: u32,
+    dup_acks: u32,
+    /// When the retransmission timer runs out.
+    timeout_at: Instant,
+    timer: Option<(Instant, Timer)>,
+    /// What is sent up to here was held back by the congestion window.
+    limited_until: u64,
+    /// What was counted since it was last asked.
+    pub tally: Tally,
+}
+
+/// A tail loss probe under way (RFC 8985 §7.3).
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    /// TLP.end_seq.
+    end: u64,
+    /// TLP.is_retrans.
+    is_repair: bool,
+}
+
+/// Repairs of which no D-SACK has said yet that they were in vain (RFC 3708).
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    /// All repairs lie within: what else arrives twice was doubled by the network.
+    start: u64,
+    end: u64,
+    /// Bytes of them; 0: none was made, or all were in vain.
+    bytes: u64,
+}
+
+impl Doubt {
+    const NONE: Doubt = Doubt {
+        start: u64::MAX,
+        end: 0,
+        bytes: 0,
+    };
+
+    fn add(&mut self, repair: Repair) {
+        let len = u64::from(repair.len);
+        self.start = self.start.min(repair.start);
+        self.end = self.end.max(repair.start + len);
+        self.bytes += len;
+    }
+
+    /// The peer has received `range` twice: whether that is due to a repair.
+    fn take(&mut self, range: &Range<u64>) -> bool {
+        let is_due = self.bytes > 0
+            && self.start <= range.start
+            && range.start < range.end
+            && range.end <= self.end;
+        if is_due {
+            self.bytes = self.bytes.saturating_sub(range.end - range.start);
+        }
+        is_due
+    }
+}
+
+/// What is to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// Offset of its first byte.
+    pub start: u64,
+    /// Bytes, FIN counted.
+    pub len: u32,
+}
+
+impl Recovery {
+    /// Nothing has been sent; the first byte is at `offset`.
+    pub fn new(offset: u64, now: Instant) -> Recovery {
+        Recovery {
+            board: Scoreboard::default(),
+            rack: Rack::default(),
+            rtt: Rtt::default(),
+            sampler: Sampler::new(now),
+            una: offset,
+            nxt: offset,
+            mode: Mode::Open,
+            point: offset,
+            doubt: None,
+            may_be_spurious: false,
+            has_sack: false,
+            probe: None,
+            is_probing: false,
+            must_repair: false,
+            backoffs: 0,
+            dup_acks: 0,
+            timeout_at: now,
+            timer: None,
+            limited_until: offset,
+            tally: Tally::default(),
+        }
+    }
+
+    /// SND.UNA and SND.NXT, as far as this layer is concerned.
+    pub fn range(&self) -> Range<u64> {
+        self.una..self.nxt
+    }
+
+    /// RFC 6675 §4, "pipe".
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.board.in_flight_bytes()
+    }
+
+    /// Whether everything that was sent is acknowledged.
+    pub fn is_idle(&self) -> bool {
+        self.board.is_empty()
+    }
+
+    /// Whether the scoreboard has room for one more segment.
+    pub fn has_room(&self) -> bool {
+        self.board.len() < MAX_SEGMENTS
+    }
+
+    /// The round-trip time, as measured.
+    pub fn rtt(&self) -> &Rtt {
+        &self.rtt
+    }
+
+    /// The scoreboard, to lend it memory while it has something to remember.
+    pub fn board(&mut self) -> &mut Scoreboard {
+        &mut self.board
+    }
+
+    /// Starts anew at `offset`, for what was sent before is acknowledged or not
+    /// this layer's.
+    pub fn restart(&mut self, offset: u64) {
+        debug_assert!(self.board.is_empty());
+        if offset != self.nxt {
+            // What is acknowledged next says nothing of the probe before.
+            self.probe = None;
+        }
+        self.una = offset;
+        self.nxt = offset;
+        self.mode = Mode::Open;
+        self.may_be_spurious = false;
+        self.must_repair = false;
+        self.is_probing = false;
+        self.backoffs = 0;
+        self.dup_acks = 0;
+        self.timer = None;
+    }
+
+    // --- sending -----------------------------------------------------------------
+
+    /// A segment of new data was sent: `len` bytes at SND.NXT, FIN counted.
+    pub fn on_send(&mut self, len: u32, now: Instant, congestion: &mut impl Controller) {
+        debug_assert!(self.has_room());
+        let in_flight_bytes = self.board.in_flight_bytes();
+        if self.board.is_empty() {
+            self.restart_timeout(now);
+        }
+        let state = self.sampler.on_send(now, len, in_flight_bytes);
+        self.board.push(Segment::new(self.nxt, len, now, state));
+        self.nxt += u64::from(len);
+        if std::mem::take(&mut self.is_probing) {
+            self.probe = Some(Probe {
+                end: self.nxt,
+                is_repair: false,
+            });
+        }
+        congestion.on_send(now, len.into(), in_flight_bytes);
+        self.arm(self.pending(Timer::Reordering), None, now);
+    }
+
+    /// Whether something lost is to be sent again.
+    pub fn has_lost(&self) -> bool {
+        self.board.lost() > 0
+    }
+
+    /// What should be sent again now, if a window of `window_bytes` allows it; with
+    /// `probe`, if nothing is, the last segment when a probe is due.
+    pub fn next_repair(&mut self, window_bytes: u64, probe: bool) -> Option<Repair> {
+        let segment = match self.board.first_lost() {
+            Some(segment) => segment,
+            // A probe was due, and there was no new data for it.
+            None if probe && self.is_probing => *self.board.last()?,
+            None => return None,
+        };
+        let len = u64::from(segment.len);
+        let in_flight_bytes = self.board.in_flight_bytes();
+        let is_allowed = in_flight_bytes + len <= window_bytes
+            || in_flight_bytes == 0
+            || self.must_repair
+            || !segment.is_lost;
+        is_allowed.then_some(Repair {
+            start: segment.start,
+            len: segment.len,
+        })
+    }
+
+    /// It was sent again.
+    pub fn on_repair(&mut self, repair: Repair, now: Instant, congestion: &mut impl Controller) {
+        self.must_repair = false;
+        if std::mem::take(&mut self.is_probing) {
+            self.probe = Some(Probe {
+                end: self.nxt,
+                is_repair: true,
+            });
+        } else if let Some(doubt) = &mut self.doubt {
+            doubt.add(repair);
+        }
+        if repair.start == self.una && self.mode == Mode::Recovery {
+            // SACK says that the path is alive: give the repair its time.
+            self.restart_timeout(now);
+        }
+        let in_flight_bytes = self.board.in_flight_bytes();
+        let state = self.sampler.on_send(now, repair.len, in_flight_bytes);
+        self.board.sent_again(repair.start, now, state);
+        self.tally.repairs += 1;
+        congestion.on_send(now, repair.len.into(), in_flight_bytes);
+        self.arm(self.pending(Timer::Reordering), None, now);
+    }
+
+    /// There is more to send, but the congestion window is full.
+    pub fn note_window_limited(&mut self) {
+        self.limited_until = self.nxt;
+    }
+
+    /// There is nothing more to send, but the congestion window is not full.
+    pub fn note_app_limited(&mut self) {
+        self.sampler.on_app_limited(self.board.in_flight_bytes());
+    }
+
+    // --- hearing -----------------------------------------------------------------
+
+    /// Takes in an acceptable ACK, and tells `congestion` what it means.
+    pub fn on_ack(&mut self, heard: &Heard<'_>, now: Instant, congestion: &mut impl Controller) {
+        let prior_in_flight_bytes = self.board.in_flight_bytes();
+        let was_una = self.una;
+        let news = self.deliver(heard, now);
+        let rtt = news.rtt(now);
+        if let Some(rtt) = rtt {
+            self.rtt.sample(rtt, now);
+        }
+        self.note_progress(heard, was_una, now);
+        if let Some(range) = &heard.duplicate {
+            self.on_duplicate(range, now, congestion);
+        }
+        self.end_probe(heard, was_una, now, congestion);
+        self.judge_timeout(&news, was_una, now, congestion);
+        let (lost_bytes, again) = self.detect(was_una, now);
+        self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
+        let rate = self.sampler.on_ack(&news.delivery, self.rtt.least(), now);
+        let is_news = news.delivery.bytes > 0;
+        if is_news || lost_bytes > 0 {
+            congestion.on_ack(&Ack {
+                now,
+                delivered_bytes: news.delivery.bytes,
+                acknowledged_bytes: self.una - was_una,
+                lost_bytes,
+                prior_in_flight_bytes,
+                in_flight_bytes: self.board.in_flight_bytes(),
+                rtt,
+                srtt: self.rtt.smoothed().unwrap_or(Duration::ZERO),
+                una_offset: self.una,
+                nxt_offset: self.nxt,
+                is_window_limited: was_una < self.limited_until,
+                in_recovery: self.mode == Mode::Recovery,
+                rate,
+            });
+        }
+        self.end_episode(now, congestion);
+        let probe_at = self.pending(Timer::Probe).filter(|_| !is_news);
+        self.arm(again, probe_at, now);
+    }
+
+    /// Takes off the board what has arrived.
+    fn deliver(&mut self, heard: &Heard<'_>, now: Instant) -> News {
+        let una = heard.una.clamp(self.una, self.nxt);
+        let min_rtt = self.rtt.least();
+        let highest_end = self.rack.highest_end();
+        let mut news = News::default();
+        let (board, rack) = (&mut self.board, &mut self.rack);
+        let mut deliver = |segment: &Segment| {
+            rack.on_delivered(segment, highest_end);
+            news.add(segment, min_rtt, now);
+        };
+        board.acknowledge(una, |segment| {
+            if !segment.is_sacked {
+                deliver(segment);
+            }
+        });
+        for range in heard.sacks {
+            if range.start >= una && range.start < range.end && range.end <= self.nxt {
+                board.sack(range.clone(), &mut deliver);
+            }
+        }
+        if let Some(newest) = news.newest_sure {
+            rack.on_newest(newest, now);
+        }
+        self.una = una;
+        self.has_sack |= heard.duplicate.is_some() || !heard.sacks.is_empty();
+        if news.delivery.bytes > 0 {
+            self.is_probing = false; // not needed any more
+        }
+        news
+    }
+
+    /// What says that the path is alive (RFC 6298 §5.3, §5.7), and what does not.
+    fn note_progress(&mut self, heard: &Heard<'_>, was_una: u64, now: Instant) {
+        if self.una > was_una {
+            self.backoffs = 0;
+            self.restart_timeout(now);
+            self.dup_acks = 0;
+        } else if heard.is_bare && heard.una == self.una && !self.has_sack {
+            self.dup_acks += u32::from(!self.board.is_empty());
+        }
+    }
+
+    /// F-RTO (RFC 5682 §3.1): whether what the timer gave up arrives by itself.
+    fn judge_timeout(
+        &mut self,
+        news: &News,
+        was_una: u64,
+        now: Instant,
+        congestion: &mut impl Controller,
+    ) {
+        if !self.may_be_spurious {
+            return;
+        }
+        if self.una == was_una {
+            // Step 2a: a duplicate ACK, unless it says nothing at all.
+            self.may_be_spurious = news.delivery.bytes == 0 && self.dup_acks == 0;
+        } else if news.has_given_up && self.una < self.point {
+            self.board.find_again();
+            // It was the originals that have arrived, not what was sent since.
+            self.rack.rewind(news.newest_once, now);
+            self.undo(now, congestion);
+        }
+    }
+
+    /// Counts segments as lost: by time and SACK, or by duplicate and partial ACKs
+    /// of peers that have no SACK (RFC 6582).
+    fn detect(&mut self, was_una: u64, now: Instant) -> (u64, Option<Instant>) {
+        let (min_rtt, srtt) = (self.rtt.least(), self.rtt.smoothed());
+        let window = self.rack.window(
+            &self.board,
+            self.mode != Mode::Open,
+            min_rtt.unwrap_or(Duration::ZERO),
+            srtt.unwrap_or(Duration::ZERO),
+        );
+        // RFC 8985 §3: without SACK the delivered are not known.
+        let (mut bytes, again) = match self.has_sack {
+            true => self.rack.detect(&mut self.board, window, now),
+            false => (0, None),
+        };
+        if self.is_hole(was_una) {
+            bytes += self.board.lose_first();
+            self.must_repair = true;
+        }
+        self.sampler.on_loss(bytes);
+        (bytes, again)
+    }
+
+    /// RFC 6582: whether a peer without SACK says that the first segment is lost.
+    fn is_hole(&self, was_una: u64) -> bool {
+        if self.has_sack || self.board.first().is_none_or(|first| first.sends > 1) {
+            return false;
+        }
+        match self.mode {
+            // §3.2 step 1: what comes back of an episode's own repairs is no sign.
+            Mode::Open => {
+                self.dup_acks >= DUP_ACKS && (self.una > self.point || self.doubt.is_none())
+            }
+            Mode::Recovery => self.una > was_una && self.una < self.point,
+            Mode::Timeout => false,
+        }
+    }
+
+    fn begin_episode(
+        &mut self,
+        lost_bytes: u64,
+        prior_in_flight_bytes: u64,
+        now: Instant,
+        congestion: &mut impl Controller,
+    ) {
+        if lost_bytes == 0 || self.mode != Mode::Open {
+            return;
+        }
+        self.mode = Mode::Recovery;
+        self.point = self.nxt;
+        self.doubt = Some(Doubt::NONE);
+        self.must_repair = true;
+        self.probe = None;
+        self.is_probing = false;
+        self.tally.episodes += 1;
+        congestion.on_loss(&self.loss(lost_bytes, prior_in_flight_bytes, now));
+    }
+
+    fn loss(&self, lost_bytes: u64, prior_in_flight_bytes: u64, now: Instant) -> Loss {
+        Loss {
+            now,
+            prior_in_flight_bytes,
+            in_flight_bytes: self.board.in_flight_bytes(),
+            lost_bytes,
+        }
+    }
+
+    fn end_episode(&mut self, now: Instant, congestion: &mut impl Controller) {
+        if self.mode == Mode::Open || self.una < self.point {
+            return;
+        }
+        self.rack.on_recovered();
+        if self.mode == Mode::Recovery {
+            congestion.on_recovered(now);
+        }
+        self.mode = Mode::Open;
+        self.may_be_spurious = false;
+        self.must_repair = false;
+    }
+
+    /// A D-SACK: something has arrived twice.
+    fn on_duplicate(&mut self, range: &Range<u64>, now: Instant, congestion: &mut impl Controller) {
+        if self
+            .probe
+            .is_some_and(|probe| probe.is_repair && range.end == probe.end)
+        {
+            self.probe = None; // the probe was not needed
+            self.tally.spurious += 1;
+            return;
+        }
+        let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.bytes > 0) else {
+            return;
+        };
+        if !doubt.take(range) {
+            return; // the network has doubled it
+        }
+        let all_in_vain = doubt.bytes == 0;
+        self.tally.spurious += 1;
+        self.rack.on_duplicate(self.una, self.nxt);
+        if all_in_vain {
+            // What else an episode has given up stays so: to look for it would cost
+            // as much as is in flight, as often as the peer likes.
+            if self.mode == Mode::Timeout {
+                self.board.find_again();
+            }
+            self.undo(now, congestion);
+        }
+    }
+
+    /// Nothing was lost after all.
+    fn undo(&mut self, now: Instant, congestion: &mut impl Controller) {
+        self.doubt = None;
+        self.may_be_spurious = false;
+        self.must_repair = false;
+        self.backoffs = 0;
+        self.mode = Mode::Open;
+        self.tally.undone += 1;
+        congestion.on_undo(now);
+    }
+
+    /// RFC 8985 §7.4: what the fate of a probe says.
+    fn end_probe(
+        &mut self,
+        heard: &Heard<'_>,
+        was_una: u64,
+        now: Instant,
+        congestion: &mut impl Controller,
+    ) {
+        let Some(probe) = self.probe.filter(|probe| self.una >= probe.end) else {
+            return;
+        };
+        let has_sack = heard.duplicate.is_some() || !heard.sacks.is_empty();
+        let is_duplicate = heard.is_bare && heard.una == was_una && !has_sack;
+        if !probe.is_repair {
+            self.probe = None;
+        } else if is_duplicate {
+            self.probe = None;
+            self.tally.spurious += 1;
+        } else if self.una > probe.end {
+            // The probe has repaired a loss that nothing else tells of.
+            self.probe = None;
+            if self.mode == Mode::Open {
+                let in_flight_bytes = self.board.in_flight_bytes();
+                self.doubt = None;
+                congestion.on_loss(&self.loss(0, in_flight_bytes, now));
+                congestion.on_recovered(now);
+            }
+        }
+    }
+
+    // --- timers ------------------------------------------------------------------
+
+    /// When [`on_timer`](Recovery::on_timer) is to be called.
+    pub fn next_at(&self) -> Option<Instant> {
+        self.timer.map(|(at, _)| at)
+    }
+
+    /// The time has come, if it has: afterwards there may be repairs to make, or a
+    /// segment of new data to send as a probe.
+    pub fn on_timer(&mut self, now: Instant, congestion: &mut impl Controller) {
+        let Some((_, timer)) = self.timer.take_if(|(at, _)| *at <= now) else {
+            return;
+        };
+        let prior_in_flight_bytes = self.board.in_flight_bytes();
+        match timer {
+            Timer::Reordering => {
+                let (lost_bytes, again) = self.detect(self.una, now);
+                if self.timeout_at <= now {
+                    self.restart_timeout(now); // both are late: the gentler one first
+                }
+                self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
+                self.arm(again, None, now);
+            }
+            Timer::Probe => {
+                self.is_probing = true;
+                self.tally.probes += 1;
+                self.restart_timeout(now);
+                self.arm(None, None, now);
+            }
+            Timer::Retransmission => self.time_out(prior_in_flight_bytes, now, congestion),
+        }
+    }
+
+    /// RFC 6298 §5.4 to §5.7, RFC 8985 §6.3.
+    fn time_out(
+        &mut self,
+        prior_in_flight_bytes: u64,
+        now: Instant,
+        congestion: &mut impl Controller,
+    ) {
+        if self.board.first().is_some_and(|first| first.is_sacked) {
+            self.board.doubt(); // it has reneged
+        }
+        let (min_rtt, srtt) = (self.rtt.least(), self.rtt.smoothed());
+        let window = self.rack.window(
+            &self.board,
+            true,
+            min_rtt.unwrap_or(Duration::ZERO),
+            srtt.unwrap_or(Duration::ZERO),
+        );
+        let lost_bytes = self.rack.lose_on_timeout(&mut self.board, window, now);
+        self.sampler.on_loss(lost_bytes);
+        self.tally.timeouts += 1;
+        let is_first = self.backoffs == 0;
+        self.backoffs += 1;
+        self.restart_timeout(now);
+        self.probe = None;
+        self.is_probing = false;
+        self.must_repair = true;
+        self.dup_acks = 0;
+        self.mode = Mode::Timeout;
+        self.point = self.nxt;
+        if is_first {
+            self.doubt = Some(Doubt::NONE);
+            self.may_be_spurious = true;
+            congestion.on_timeout(&self.loss(lost_bytes, prior_in_flight_bytes, now));
+        }
+        self.arm(None, None, now);
+    }
+
+    /// Whether one segment of new data may be sent beyond the congestion window.
+    pub fn wants_probe(&self) -> bool {
+        self.is_probing
+    }
+
+    /// RFC 6298 §5: the retransmission timer runs from now on.
+    fn restart_timeout(&mut self, now: Instant) {
+        self.timeout_at = now + self.rtt.timeout(self.backoffs);
+    }
+
+    /// When the timer will run out, if it is one of these.
+    fn pending(&self, timer: Timer) -> Option<Instant> {
+        self.timer.filter(|(_, t)| *t == timer).map(|(at, _)| at)
+    }
+
+    /// Sets the timer. `reordering_at` is when RACK wants to look again; `probe_at`
+    /// when a probe was due already.
+    fn arm(&mut self, reordering_at: Option<Instant>, probe_at: Option<Instant>, now: Instant) {
+        if self.board.is_empty() {
+            self.timer = None;
+            return;
+        }
+        let timeout_at = self.timeout_at;
+        self.timer = Some(match reordering_at {
+            Some(at) if at <= timeout_at => (at, Timer::Reordering),
+            None if self.may_probe() => {
+                let at = probe_at.unwrap_or_else(|| self.probe_at(now));
+                (at.min(timeout_at), Timer::Probe)
+            }
+            _ => (timeout_at, Timer::Retransmission),
+        });
+    }
+
+    /// RFC 8985 §7.2: nothing is known to be amiss, and no probe was sent.
+    fn may_probe(&self) -> bool {
+        self.mode == Mode::Open
+            && self.probe.is_none()
+            && !self.is_probing
+            && self.backoffs == 0
+            && self.board.sacked() == 0
+            && self.board.lost() == 0
+    }
+
+    fn probe_at(&self, now: Instant) -> Instant {
+        let Some(srtt) = self.rtt.smoothed() else {
+            return now + BLIND_PROBE;
+        };
+        let delay = match self.board.len() {
+            1 => MAX_ACK_DELAY,
+            _ => Duration::ZERO,
+        };
+        now + srtt * 2 + delay
+    }
+}
+
+/// What one ACK tells of the segments that it newly delivers.
+#[derive(Default)]
+struct News {
+    delivery: Delivery,
+    /// When the last one was sent of those that have arrived for sure as they were
+    /// last sent.
+    newest_sure: Option<Sent>,
+    /// The same of those that were sent once only.
+    newest_once: Option<Sent>,
+    /// One that was given up has arrived as it was first sent.
+    has_given_up: bool,
+}
+
+impl News {
+    fn add(&mut self, segment: &Segment, min_rtt: Option<Duration>, now: Instant) {
+        self.delivery.add(segment);
+        // RFC 8985 §6.2, step 2: too soon for the repair.
+        let is_original =
+            segment.sends > 1 && min_rtt.is_some_and(|least| now - segment.sent_at < least);
+        let sent = segment.sent();
+        if !is_original {
+            self.newest_sure = Some(sent.latest(self.newest_sure));
+        }
+        if segment.sends == 1 {
+            self.newest_once = Some(sent.latest(self.newest_once));
+        }
+        self.has_given_up |= match segment.sends {
+            1 => segment.is_lost,
+            sends => sends == 2 && is_original,
+        };
+    }
+
+    /// Of the one that was sent last: it is what the ACK answers. Repairs give none
+    /// (Karn).
+    fn rtt(&self, now: Instant) -> Option<Duration> {
+        let newest = self.delivery.newest.filter(|newest| newest.sends == 1)?;
+        Some(now - newest.sent_at)
+    }
+}
