@@ -2,6 +2,7 @@
 
 use super::flow::ConnId;
 use super::recovery::text::Text;
+use super::sender::Allowance;
 use bytes::Bytes;
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
@@ -60,7 +61,7 @@ pub enum Stage {
 pub struct Stream<'a> {
     socket: &'a mut tcp::Socket<'static>,
     text: &'a mut Text,
-    allowed_bytes: u64,
+    allowance: Allowance,
     /// What became of it in this turn.
     pub(super) outcome: Outcome,
 }
@@ -83,16 +84,16 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Stream<'a> {
-    /// A stream that takes `allowed_bytes` at most.
+    /// A stream that takes what is allowed.
     pub(super) fn new(
         socket: &'a mut tcp::Socket<'static>,
         text: &'a mut Text,
-        allowed_bytes: u64,
+        allowance: Allowance,
     ) -> Self {
         Stream {
             socket,
             text,
-            allowed_bytes,
+            allowance,
             outcome: Outcome::default(),
         }
     }
@@ -148,14 +149,17 @@ impl<'a> Stream<'a> {
     }
 
     fn hand_over(&mut self, bytes: &[u8]) -> usize {
-        let allowed = (bytes.len() as u64).min(self.allowed_bytes) as usize;
-        self.outcome.was_held_back |= allowed < bytes.len();
+        let mut allowed = (bytes.len() as u64).min(self.allowance.bytes) as usize;
+        if allowed < bytes.len() {
+            self.outcome.was_held_back = true;
+            allowed = self.allowance.without_silly_end(self.outcome.sent, allowed);
+        }
         if allowed == 0 {
             return 0;
         }
         let sent = self.socket.send_slice(&bytes[..allowed]).unwrap_or(0);
         self.outcome.wants_room |= sent < allowed;
-        self.allowed_bytes -= sent as u64;
+        self.allowance.bytes -= sent as u64;
         self.outcome.sent += sent;
         sent
     }

@@ -24,6 +24,9 @@ use smoltcp::time::{Duration, Instant};
 /// How long a closed window is left alone (RFC 9293 §3.8.6.1 has the
 /// retransmission timeout); smoltcp would probe it at once.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
+/// How long a window too small for a decent segment is (RFC 9293 §3.8.6.2.1 has 0.1 to
+/// 1 s).
+const OVERRIDE: Duration = Duration::from_millis(200);
 /// A pause below this is not worth a wake-up.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 /// Segments that there is memory for from one use to the next.
@@ -45,7 +48,7 @@ pub struct Sender {
     window: u16,
     shift: u8,
     max_window_bytes: u32,
-    /// Until when the peer's window, which is closed, is left alone.
+    /// Until when the peer's window, which is closed or silly, is left alone.
     held_until: Option<Instant>,
     /// Payload of a full segment, bytes.
     mss_bytes: u16,
@@ -84,6 +87,23 @@ pub struct Allowance {
     pub by_congestion: bool,
     /// It is the pace.
     pub by_pace: bool,
+    /// Payload of a full segment, and what a last one, cut short, must have at
+    /// least.
+    pub segment_bytes: u16,
+    /// See there.
+    pub least_bytes: u16,
+}
+
+impl Allowance {
+    /// What of `bytes`, with more to come behind them and `before` handed over, is
+    /// worth sending: sender's avoidance of silly windows (RFC 9293 §3.8.6.2.1).
+    pub fn without_silly_end(&self, before: usize, bytes: usize) -> usize {
+        let end = (before + bytes) % usize::from(self.segment_bytes);
+        match end < usize::from(self.least_bytes) {
+            true => bytes.saturating_sub(end),
+            false => bytes,
+        }
+    }
 }
 
 impl Sender {
@@ -250,8 +270,13 @@ impl Sender {
 
     // --- sending -----------------------------------------------------------------
 
-    /// Bytes that are remembered as in flight.
+    /// Memory for what is in flight, bytes: its text, and what is remembered of its
+    /// segments, which is more if the peer wants them tiny.
     pub fn held_bytes(&self) -> usize {
+        self.text_bytes() + self.recovery.held_bytes()
+    }
+
+    fn text_bytes(&self) -> usize {
         let held = self.text.range();
         (held.end - held.start) as usize
     }
@@ -263,6 +288,8 @@ impl Sender {
             bytes: 0,
             by_congestion: false,
             by_pace: false,
+            segment_bytes: self.mss_bytes,
+            least_bytes: self.least_bytes(),
         };
         if self.held_until.is_some_and(|until| now < until) {
             return allowance;
@@ -276,7 +303,7 @@ impl Sender {
             (left, _) => left.saturating_sub(unsent),
         };
         let room_bytes = match is_short {
-            true => SEND_BUFFER_BYTES.saturating_sub(self.held_bytes()) as u64,
+            true => SEND_BUFFER_BYTES.saturating_sub(self.text_bytes()) as u64,
             false => u64::MAX,
         };
         let peer_bytes = peer_bytes.min(room_bytes);
@@ -309,12 +336,33 @@ impl Sender {
         allowance
     }
 
+    /// What a segment must have at least, if more is to follow that may not be sent
+    /// yet (RFC 9293 §3.8.6.2.1), bytes.
+    fn least_bytes(&self) -> u16 {
+        let half = (self.max_window_bytes / 2).min(u16::MAX.into()) as u16;
+        match self.held_until {
+            Some(_) => 0, // it has waited long enough
+            None if self.unacknowledged() > 0 => self.mss_bytes,
+            None => self.mss_bytes.min(half),
+        }
+    }
+
     /// The application has handed over `bytes`, and has more or not.
-    pub fn note_handed_over(&mut self, bytes: usize, has_more: bool, allowance: &Allowance) {
+    pub fn note_handed_over(
+        &mut self,
+        bytes: usize,
+        has_more: bool,
+        allowance: &Allowance,
+        now: Instant,
+    ) {
         self.end = self.end.wrapping_add(bytes as u32);
+        if has_more && self.unacknowledged() == 0 && !allowance.by_congestion {
+            // A silly window, and no ACK to wait for.
+            self.held_until = self.held_until.or(Some(now + OVERRIDE));
+        }
         if has_more && allowance.by_congestion {
             self.recovery.note_window_limited();
-        } else if !has_more && !self.recovery.is_idle() {
+        } else if !has_more && (bytes as u64) < allowance.bytes && !self.recovery.is_idle() {
             self.recovery.note_app_limited();
         }
     }

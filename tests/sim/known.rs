@@ -40,9 +40,8 @@ impl Known {
     ];
 }
 
-/// See the [module](self). The first is smoltcp's timer against `send_stall`: after
-/// half a minute without an answer it next asks after a whole one.
-const STILL_THERE: &[Known] = &[Known::Hasty];
+/// See the [module](self).
+const STILL_THERE: &[Known] = &[];
 
 /// How much is borne.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

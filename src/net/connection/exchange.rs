@@ -86,13 +86,13 @@ impl<A: Application> Connection<A> {
             return Outcome::default();
         };
         let allowance = self.sender.allowance(is_short, now);
-        let mut stream = Stream::new(tcb.socket(), &mut self.sender.text, allowance.bytes);
+        let mut stream = Stream::new(tcb.socket(), &mut self.sender.text, allowance);
         app.drive(id, &mut self.app, &mut stream, now);
         let outcome = stream.outcome;
         self.rcv_base = self.rcv_base.wrapping_add(outcome.received as u32);
         let has_more = outcome.was_held_back || outcome.wants_room;
         self.sender
-            .note_handed_over(outcome.sent, has_more, &allowance);
+            .note_handed_over(outcome.sent, has_more, &allowance, now);
         self.is_paced = has_more && allowance.by_pace;
         self.closed |= outcome.closed;
         outcome

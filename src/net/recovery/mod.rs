@@ -238,6 +238,11 @@ impl Recovery {
         self.board.len() < MAX_SEGMENTS
     }
 
+    /// Memory of the scoreboard's segments, bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.board.len() * size_of::<Segment>()
+    }
+
     /// The round-trip time, as measured.
     pub fn rtt(&self) -> &Rtt {
         &self.rtt

@@ -1,0 +1,95 @@
+//! What the sender makes of the windows that its peer offers: segments by hand,
+//! virtual time.
+
+mod common;
+mod peer;
+
+use common::segment::Answer;
+use peer::{GET, GET_BIG, Host, Peer, flags};
+use xdphttpd::net::{Duration, Limits};
+
+/// An MSS of 1,000 bytes.
+const MSS_1000: [u8; 4] = [2, 4, 3, 232];
+
+/// A connection to a server with segments of 1,000 bytes that has a window of 300.
+fn open() -> (Host, Peer) {
+    let mut host = Host::new(Limits::default());
+    let mut peer = Peer {
+        window: 300,
+        ..Peer::new(2_000)
+    };
+    let answer = peer.syn(&mut host, &MSS_1000).expect("an answer to SYN");
+    assert_eq!(answer.flags(), "SA");
+    assert_eq!(flags(&peer.say(&mut host, "A", b"")), [""; 0]);
+    (host, peer)
+}
+
+fn lengths(answers: &[Answer]) -> Vec<usize> {
+    answers.iter().map(|answer| answer.payload.len()).collect()
+}
+
+/// The ACK of what came, with another window; what is sent for it.
+fn acknowledge(host: &mut Host, peer: &mut Peer, answers: &[Answer], window: u16) -> Vec<Answer> {
+    peer.ack = answers.last().expect("something came").end();
+    peer.window = window;
+    peer.say(host, "A", b"")
+}
+
+/// A response's head has filled most of the window; its ACK brings another one.
+fn head_then(window: u16) -> (Host, Peer, Vec<Answer>) {
+    let (mut host, mut peer) = open();
+    let answers = peer.say(&mut host, "PA", GET_BIG);
+    assert_eq!(answers.len(), 1, "the head, and nothing for what is left");
+    let answers = acknowledge(&mut host, &mut peer, &answers, window);
+    (host, peer, answers)
+}
+
+/// RFC 9293 §3.8.6.2.1.
+#[test]
+fn a_window_is_filled_with_whole_segments() {
+    for (window, want) in [
+        (3_000, vec![1_000, 1_000, 1_000]),
+        (3_999, vec![1_000, 1_000, 1_000]),
+        (1_001, vec![1_000]),
+        // Half of the largest one ever is worth a segment.
+        (999, vec![999]),
+        (150, vec![150]),
+        (149, vec![]),
+    ] {
+        let (_, _, answers) = head_then(window);
+        assert_eq!(lengths(&answers), want, "a window of {window}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_window_waits_for_an_ack_while_one_is_due() {
+    let (mut host, mut peer, answers) = head_then(2_000);
+    assert_eq!(lengths(&answers), [1_000, 1_000]);
+    // One is still in flight, and 999 bytes are open beside it.
+    let more = acknowledge(&mut host, &mut peer, &answers[..1], 1_999);
+    assert_eq!(lengths(&more), [0; 0]);
+    peer.window = 2_000;
+    assert_eq!(lengths(&peer.say(&mut host, "A", b"")), [1_000]);
+}
+
+#[test]
+fn a_silly_window_is_used_after_a_while_when_no_ack_is_due() {
+    let (mut host, mut peer, answers) = head_then(2_000);
+    let more = acknowledge(&mut host, &mut peer, &answers, 999);
+    assert_eq!(lengths(&more), [0; 0]);
+    let early = host.wait(Duration::from_millis(190));
+    assert_eq!(lengths(&early), [0; 0]);
+    let answers = host.wait(Duration::from_millis(15));
+    assert_eq!(lengths(&answers), [999]);
+}
+
+#[test]
+fn what_fits_is_sent_at_once_into_any_window() {
+    let (mut host, mut peer) = open();
+    peer.window = 2_000;
+    assert!(peer.is_served(&mut host));
+    peer.window = 300;
+    let answers = peer.say(&mut host, "PA", GET);
+    assert_eq!(answers.len(), 1, "a response of one segment");
+    assert!(answers[0].payload.ends_with(peer::BODY));
+}
