@@ -212,3 +212,23 @@ fn what_is_sent_for_want_of_data_is_marked() {
     let limited = |ack: usize| s.congestion.acks[ack].rate.map(|rate| rate.is_app_limited);
     assert_eq!((limited(0), limited(1)), (Some(true), Some(false)));
 }
+
+/// The controller hears of it with the next ACK.
+#[test]
+fn what_the_timer_gives_up_within_an_episode_is_told() {
+    let mut s = Script::new(100);
+    s.send(3).until(100).ack(0, &[1..2]).until(110).ack(3, &[]);
+    s.send(2).until(150).send(3);
+    s.until(210).ack(3, &[4..5]).until(235);
+    assert_eq!(s.calls(), [Call::Loss(1)]);
+    assert_eq!(s.repairs(), [3]);
+    s.until(250).ack(3, &[4..5, 6..7]).until(275);
+    assert_eq!(s.calls(), []);
+    assert_eq!(s.repairs(), [5]);
+    s.until(280)
+        .ack(3, &[4..5, 6..8])
+        .until(290)
+        .ack(5, &[6..8]);
+    let lost: Vec<u64> = s.congestion.acks.iter().map(|ack| ack.lost_bytes).collect();
+    assert_eq!(lost[lost.len() - 2..], [MSS, 0]);
+}

@@ -132,6 +132,9 @@ pub struct Recovery {
     timer: Option<(Instant, Timer)>,
     /// What is sent up to here was held back by the congestion window.
     limited_until: u64,
+    /// Bytes that the timer has given up in an episode, of which the controller has
+    /// not heard.
+    untold_bytes: u32,
     /// What was counted since it was last asked.
     pub tally: Tally,
 }
@@ -214,6 +217,7 @@ impl Recovery {
             timeout_at: now,
             timer: None,
             limited_until: offset,
+            untold_bytes: 0,
             tally: Tally::default(),
         }
     }
@@ -269,6 +273,7 @@ impl Recovery {
         self.is_probing = false;
         self.backoffs = 0;
         self.dup_acks = 0;
+        self.untold_bytes = 0;
         self.timer = None;
     }
 
@@ -374,6 +379,7 @@ impl Recovery {
         self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
         let rate = self.sampler.on_ack(&news.delivery, self.rtt.least(), now);
         let is_news = news.delivery.bytes > 0;
+        let lost_bytes = lost_bytes + u64::from(std::mem::take(&mut self.untold_bytes));
         if is_news || lost_bytes > 0 {
             congestion.on_ack(&Ack {
                 now,
@@ -628,6 +634,9 @@ impl Recovery {
         match timer {
             Timer::Reordering => {
                 let (lost_bytes, again) = self.detect(self.una, now);
+                if self.mode != Mode::Open {
+                    self.untold_bytes += lost_bytes as u32;
+                }
                 if self.timeout_at <= now {
                     self.restart_timeout(now); // both are late: the gentler one first
                 }
