@@ -202,7 +202,11 @@ fn a_cookie_carries_window_scale_and_sack_in_the_timestamp() {
         peer.window = 2;
         let answers = peer.say(&mut host, "PA", GET_BIG);
         let bytes: usize = answers.iter().map(|answer| answer.payload.len()).sum();
-        assert_eq!(bytes, 256, "flooded: {is_flooded}");
+        // Of those the head has most; a byte of the body behind it would be silly.
+        assert!(
+            (240..=256).contains(&bytes),
+            "{bytes}, flooded: {is_flooded}"
+        );
         let first = options::timestamps(answers[0].tcp.options.as_slice()).expect("timestamps");
         assert_eq!(first.echo, 1_024);
         // As RFC 7323 appendix A has it, and as receivers' short cuts expect it.
