@@ -5,11 +5,17 @@ use bytesize::ByteSize;
 use clap::Parser;
 use std::path::PathBuf;
 
+/// The end of `--help`.
+const SIGNALS: &str = "\
+Signals:
+  SIGUSR1          Print how the connections stand, a line each
+  SIGINT, SIGTERM  Finish what is in flight, then end; twice: end at once";
+
 /// Serves a directory over HTTP from an AF_XDP socket: TCP to the port is taken
 /// from the device before the kernel's stack sees it, everything else goes on
 /// through the kernel.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "xdphttpd", version, max_term_width = 100)]
+#[command(name = "xdphttpd", version, max_term_width = 100, after_help = SIGNALS)]
 pub struct Cli {
     /// Network device to serve on
     #[arg(short, long, value_name = "DEVICE")]

@@ -2,6 +2,7 @@
 //! what has changed, and brought home.
 
 use crate::config::{DRAIN_LIMIT, FILE_JOBS};
+use crate::net::figures::Listing;
 use crate::net::{Secret, Stack, StackConfig};
 use crate::relay::{self, Relay};
 use crate::service::HttpService;
@@ -17,7 +18,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// How long workers may take to say how their connections stand: a busy one needs
+/// less than a millisecond.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why workers did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -222,6 +228,26 @@ impl Fleet {
             .iter()
             .map(|(_, remote, _)| read(remote))
             .collect()
+    }
+
+    /// How the connections stand, by queue; without those of a worker that does not
+    /// answer.
+    pub async fn listings(&self) -> Vec<(u32, Listing)> {
+        let ask = |(queue, remote, _): &(u32, Remote, JoinHandle<()>)| {
+            let (to, answer) = oneshot::channel();
+            remote.tell(Control::List(to));
+            (*queue, answer)
+        };
+        // All at once: they look at the same time.
+        let asked: Vec<_> = self.workers.iter().map(ask).collect();
+        let mut listings = Vec::new();
+        for (queue, answer) in asked {
+            match timeout(ANSWER_LIMIT, answer).await {
+                Ok(Ok(listing)) => listings.push((queue, listing)),
+                _ => tracing::warn!("queue {queue}: its worker does not list its connections"),
+            }
+        }
+        listings
     }
 
     /// The addresses served have changed.

@@ -88,6 +88,10 @@
 //! written by the device. What the scoreboard has no room for stays smoltcp's own,
 //! with smoltcp's own timer.
 //!
+//! What all that comes to is seen from outside: [`stats`] are totals, copied out by the
+//! worker now and then; [`net::figures`] are a connection's, copied when somebody asks
+//! (SIGUSR1), a bounded number in one round. [`report`] puts both into words.
+//!
 //! # Rules of ownership
 //!
 //! - A frame ends in the pool, a ring or the kernel; frames in are frames out.

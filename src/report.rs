@@ -1,7 +1,12 @@
-//! What the server says on stdout: one line when it is ready, and statistics
-//! when they are asked for.
+//! What the server says on stdout: one line when it is ready, statistics and
+//! connections when they are asked for.
+
+mod connections;
+mod recovery;
 
 use crate::config::Config;
+use crate::net::figures::Listing;
+use crate::net::recovery::Tally;
 use crate::stats::{Snapshot, total};
 use crate::xdp::{Attachment, Device, Mode, Verdicts};
 use crate::xsk::Xsk;
@@ -85,6 +90,11 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// Prints how the connections stand, of the workers of these queues.
+pub fn print_connections(listings: &[(u32, Listing)]) {
+    say(&connections::lines(listings));
+}
+
 /// Prints statistics at intervals.
 pub struct Reporter {
     interval: Option<Interval>,
@@ -161,6 +171,10 @@ fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, second
         direction(|s| s.tx.frames, |s| s.tx.bytes),
         rate(|s| s.tx.wakeups),
     ));
+    let before = (!last.is_empty()).then(|| recovered(last));
+    if let Some(line) = recovery::line(&recovered(now), before.as_ref()) {
+        text.push_str(&format!("\n  {line}"));
+    }
     if let Some(verdicts) = verdicts {
         let passed = verdicts.not_ipv4
             + verdicts.malformed
@@ -187,6 +201,15 @@ fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, second
         text.push_str(&format!("\n  drops and troubles: {}", troubles.join(", ")));
     }
     text
+}
+
+/// What loss recovery did, on all workers.
+fn recovered(workers: &[Snapshot]) -> Tally {
+    let mut all = Tally::default();
+    for worker in workers {
+        all.add(&worker.net.recovery);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -224,6 +247,15 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("troubles"), "{text}");
+        assert!(!text.contains("recovery"), "{text}");
+        let before = now;
+        now.net.recovery.segments = 297;
+        now.net.recovery.repairs = 3;
+        let text = lines(&[before, before], &[now, now], None, 2.0);
+        assert!(
+            text.contains("\n  recovery: 6 segments sent again (1.00 %, of late 1.00 %), "),
+            "{text}"
+        );
         now.net.drop_tcp_checksum = 7;
         let text = lines(&[], &[now], None, 2.0);
         assert!(

@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
-use crate::report::{Ready, Reporter};
+use crate::report::{self, Ready, Reporter};
 use crate::site::Root;
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
@@ -201,7 +201,7 @@ async fn serve(config: &Config) -> Result<(), Error> {
 
     let mut served = Served::new(config, &program, device, ready);
     served.follow(&mut watch, &mut signals, &mut fleet).await?;
-    fleet.drain(signals.next()).await?;
+    fleet.drain(signals.end()).await?;
     attachment.detach()?;
     Ok(())
 }
@@ -330,7 +330,10 @@ impl<'a> Served<'a> {
             tokio::select! {
                 // In this order: a deleted device makes workers fail too.
                 biased;
-                () = signals.next() => return Ok(()),
+                told = signals.next() => match told {
+                    Told::End => return Ok(()),
+                    Told::Show => report::print_connections(&fleet.listings().await),
+                },
                 event = watch.next() => self.note(event, fleet).await?,
                 failure = fleet.failed() => return Err(self.blame(failure).await),
                 () = reporter.due() => {
@@ -425,10 +428,19 @@ impl<'a> Served<'a> {
     }
 }
 
-/// SIGINT and SIGTERM.
+/// What a signal asks for.
+enum Told {
+    /// SIGINT, SIGTERM: the end.
+    End,
+    /// SIGUSR1: the connections.
+    Show,
+}
+
+/// The signals that are listened to.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    show: Signal,
 }
 
 impl Signals {
@@ -437,13 +449,20 @@ impl Signals {
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            show: listen(SignalKind::user_defined1())?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.terminate.recv() => Told::End,
+            _ = self.show.recv() => Told::Show,
         }
+    }
+
+    /// Resolves when the server is to end.
+    async fn end(&mut self) {
+        while !matches!(self.next().await, Told::End) {}
     }
 }

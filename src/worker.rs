@@ -7,6 +7,7 @@
 //! control messages), until the next timer.
 
 use crate::config::RX_BATCH;
+use crate::net::figures::Listing;
 use crate::net::{FrameSink, Instant, Stack};
 use crate::relay::Relay;
 use crate::service::HttpService;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
+use tokio::sync::oneshot;
 
 /// The longest sleep: a worker looks around that often even when all is quiet.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
@@ -35,11 +37,15 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 const DRAIN_CHECK: Duration = Duration::from_millis(5);
 /// How often the kernel is asked for its counters of the socket.
 const KERNEL_EVERY: Duration = Duration::from_millis(500);
+/// Connections that are listed at most: a fraction of a millisecond for all.
+const LISTED: usize = 1_000;
 
 /// What a worker can be told.
 pub enum Control {
     /// The addresses served have changed (`None`: any).
     Addresses(Option<Vec<Ipv4Addr>>),
+    /// Show the connections.
+    List(oneshot::Sender<Listing>),
     /// Finish what is in flight, then end; after the time given, end anyway.
     Drain(Duration),
 }
@@ -292,6 +298,10 @@ impl Worker {
         while let Ok(message) = self.control.try_recv() {
             match message {
                 Control::Addresses(addresses) => self.stack.set_addresses(addresses),
+                Control::List(to) => {
+                    // Who asked may have lost patience.
+                    let _ = to.send(self.stack.listing(LISTED, now));
+                }
                 Control::Drain(limit) => {
                     self.drain_until = Some(now + limit.into());
                     self.stack.drain(now, &mut self.xsk.tx);

@@ -12,7 +12,8 @@
 //! much may be, [`recovery`] what of it is lost and to be sent again.
 //! Once all is said, [`closing`] keeps what is left of it.
 //!
-//! [`limits`] bound all of that, [`ranks`] and [`sources`] find whom they hit.
+//! [`limits`] bound all of that, [`ranks`] and [`sources`] find whom they hit, and
+//! [`figures`] are what an operator is shown of it.
 
 pub mod accept;
 pub mod app;
@@ -23,6 +24,7 @@ mod connection;
 pub mod cookie;
 pub mod demux;
 pub mod device;
+pub mod figures;
 pub mod flow;
 pub mod handshake;
 pub mod isn;

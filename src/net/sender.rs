@@ -13,6 +13,7 @@ use super::congestion::pace::Pacer;
 use super::congestion::{Algorithm, Congestion, Controller};
 use super::demux::{Segment, after};
 use super::device::TextSent;
+use super::figures::{Counts, Sending};
 use super::handshake::Synchronized;
 use super::options::{self, Peer};
 use super::pool::SEND_BUFFER_BYTES;
@@ -56,6 +57,8 @@ pub struct Sender {
     recovery: Recovery,
     congestion: Congestion,
     pacer: Pacer,
+    /// What was counted on this connection.
+    counts: Counts,
     /// What is in flight, and what is about to be.
     pub text: Text,
 }
@@ -125,6 +128,7 @@ impl Sender {
             recovery: Recovery::new(0, now),
             congestion: Congestion::new(algorithm, mss_bytes, now, made.snd_nxt.into()),
             pacer: Pacer::new(mss_bytes),
+            counts: Counts::default(),
             text: Text::default(),
         }
     }
@@ -169,7 +173,34 @@ impl Sender {
 
     /// What was counted since the last time.
     pub fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.recovery.tally)
+        let tally = std::mem::take(&mut self.recovery.tally);
+        if tally != Tally::default() {
+            self.counts.add(&tally);
+        }
+        tally
+    }
+
+    /// What there is to show of it.
+    pub fn figures(&self) -> Sending {
+        let (recovery, congestion) = (&self.recovery, &self.congestion);
+        let rtt = recovery.rtt();
+        let finite = |bytes| (bytes != u64::MAX).then_some(bytes);
+        Sending {
+            algorithm: congestion.name(),
+            phase: congestion.phase(),
+            window_bytes: finite(congestion.window_bytes()),
+            threshold_bytes: finite(congestion.threshold_bytes()),
+            in_flight_bytes: recovery.in_flight_bytes(),
+            peer_window_bytes: self.window_bytes(),
+            mss_bytes: self.mss_bytes,
+            srtt: rtt.smoothed(),
+            rttvar: rtt.smoothed().map(|_| rtt.variance()),
+            min_rtt: rtt.least(),
+            rto: recovery.timeout(),
+            rate_bytes_per_s: recovery.rate_bytes_per_s(),
+            pace_bytes_per_s: congestion.pace_bytes_per_s(),
+            counts: self.counts,
+        }
     }
 
     fn window_bytes(&self) -> u32 {

@@ -97,6 +97,15 @@ impl Cubic {
         }
     }
 
+    /// What it is at, for whoever watches.
+    pub fn phase(&self) -> &'static str {
+        match self.phase {
+            Phase::Recovering(_) => "recovery",
+            Phase::Growing(_) if self.shape.window < self.shape.threshold => "slow-start",
+            Phase::Growing(_) => "avoidance",
+        }
+    }
+
     fn mss(&self) -> f64 {
         f64::from(self.mss_bytes)
     }

@@ -179,6 +179,24 @@ impl Congestion {
         }
     }
 
+    /// As `--congestion` calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Congestion::Cubic(_) => "cubic",
+            Congestion::Bbr(_) => "bbr",
+            Congestion::None(_) => "none",
+        }
+    }
+
+    /// What it is at, in a word; empty if it has no phases.
+    pub fn phase(&self) -> &'static str {
+        match self {
+            Congestion::Cubic(cubic) => cubic.phase(),
+            Congestion::Bbr(bbr) => bbr.phase(),
+            Congestion::None(_) => "",
+        }
+    }
+
     fn get(&self) -> &dyn Controller {
         match self {
             Congestion::Cubic(cubic) => cubic,

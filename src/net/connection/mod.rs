@@ -8,6 +8,7 @@ use super::check::{Challenges, View};
 use super::closing::Ending;
 use super::demux::{Flow, LinkAddresses, Segment, Sent, after};
 use super::device::Nowhere;
+use super::figures::Figures;
 use super::handshake::Synchronized;
 use super::limits::{Limits, RATE_WINDOW};
 use super::options::{Clock, Peer, Timestamps};
@@ -17,6 +18,7 @@ use super::tcb::{RECEIVE_BUFFER_BYTES, Resting, Tcb};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::TcpControl;
+use std::net::SocketAddrV4;
 
 /// See [`Connection::pressed_after`]: with a closed window, and with one that is
 /// open; then a retransmission or two may be under way.
@@ -37,6 +39,7 @@ pub struct Connection<A: Application> {
     pub wants_socket: bool,
     /// When it last had a turn.
     pub turned_at: Instant,
+    opened_at: Instant,
     /// Which of the stack's lists it is in.
     pub rank: Rank,
     /// When it was last put in order there, while busy.
@@ -142,6 +145,7 @@ impl<A: Application> Connection<A> {
             in_ready: false,
             wants_socket: false,
             turned_at: now,
+            opened_at: now,
             rank: Rank::None,
             ranked_at: now,
             challenges: Challenges::default(),
@@ -185,6 +189,16 @@ impl<A: Application> Connection<A> {
             rcv_nxt,
             rcv_window_bytes: edge.wrapping_sub(rcv_nxt),
             ts_recent: self.peer.timestamps.then_some(self.ts_recent),
+        }
+    }
+
+    /// What there is to show of it.
+    pub fn figures(&self, now: Instant) -> Figures {
+        Figures {
+            remote: SocketAddrV4::new(self.flow.remote, self.flow.remote_port),
+            stage: self.waits.stage,
+            age: now - self.opened_at,
+            sending: self.sender.figures(),
         }
     }
 

@@ -73,6 +73,8 @@ enum Mode {
 /// What was counted on a connection, or on all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// Segments sent for the first time.
+    pub segments: u64,
     /// Segments sent again.
     pub repairs: u64,
     /// Of these, such as the peer had received already.
@@ -90,6 +92,7 @@ pub struct Tally {
 impl Tally {
     /// Adds what another one counted.
     pub fn add(&mut self, other: &Tally) {
+        self.segments += other.segments;
         self.repairs += other.repairs;
         self.spurious += other.spurious;
         self.probes += other.probes;
@@ -252,6 +255,16 @@ impl Recovery {
         &self.rtt
     }
 
+    /// RTO as it is now, after the time-outs of a row.
+    pub fn timeout(&self) -> Duration {
+        self.rtt.timeout(self.backoffs)
+    }
+
+    /// How fast data was delivered of late, bytes a second.
+    pub fn rate_bytes_per_s(&self) -> Option<u64> {
+        self.sampler.last_bytes_per_s()
+    }
+
     /// The scoreboard, to lend it memory while it has something to remember.
     pub fn board(&mut self) -> &mut Scoreboard {
         &mut self.board
@@ -289,6 +302,7 @@ impl Recovery {
         let state = self.sampler.on_send(now, len, in_flight_bytes);
         self.board.push(Segment::new(self.nxt, len, now, state));
         self.nxt += u64::from(len);
+        self.tally.segments += 1;
         if std::mem::take(&mut self.is_probing) {
             self.probe = Some(Probe {
                 end: self.nxt,

@@ -18,6 +18,10 @@ pub struct Sampler {
     lost_bytes: u64,
     /// C.app_limited: the total at which what was sent for want of data is gone.
     app_limited_until: u64,
+    /// The last sample that says something of the path: bytes over microseconds, 0
+    /// while there was none. Divided when somebody asks.
+    last_bytes: u32,
+    last_us: u32,
 }
 
 /// What the segments that one acknowledgment delivers have in common.
@@ -51,6 +55,26 @@ impl Sampler {
             first_sent_at: now,
             lost_bytes: 0,
             app_limited_until: 0,
+            last_bytes: 0,
+            last_us: 0,
+        }
+    }
+
+    /// How fast data was delivered last, bytes a second: when there was not enough to
+    /// send, only if that was faster than before (Linux's tcpi_delivery_rate).
+    pub fn last_bytes_per_s(&self) -> Option<u64> {
+        let us = u64::from(self.last_us);
+        (us > 0).then(|| u64::from(self.last_bytes) * 1_000_000 / us)
+    }
+
+    fn remember(&mut self, rate: &Rate) {
+        let narrow = |wide| u32::try_from(wide).unwrap_or(u32::MAX);
+        let bytes = narrow(rate.delivered_bytes);
+        let us = narrow(rate.interval.total_micros());
+        let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
+        let is_slower = product(bytes, self.last_us) < product(self.last_bytes, us);
+        if us > 0 && !(rate.is_app_limited && is_slower) {
+            (self.last_bytes, self.last_us) = (bytes, us);
         }
     }
 
@@ -104,7 +128,10 @@ impl Sampler {
         let sending = Duration::from_micros(state.since_first_sent_us.into());
         let acknowledging = now - sent_at + Duration::from_micros(state.since_delivered_us.into());
         let interval = sending.max(acknowledging);
-        (interval >= min_rtt.unwrap_or(Duration::ZERO)).then_some(Rate {
+        if interval < min_rtt.unwrap_or(Duration::ZERO) {
+            return None;
+        }
+        let rate = Rate {
             delivered_bytes: self.delivered_bytes - state.delivered_bytes,
             interval,
             prior_delivered_bytes: state.delivered_bytes,
@@ -112,6 +139,42 @@ impl Sampler {
             sent_in_flight_bytes: state.in_flight_bytes.into(),
             lost_bytes: self.lost_bytes - state.lost_bytes,
             is_app_limited: state.is_app_limited,
-        })
+        };
+        self.remember(&rate);
+        Some(rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_sample_counts_unless_there_was_not_enough_to_send() {
+        let mut sampler = Sampler::new(Instant::ZERO);
+        assert_eq!(sampler.last_bytes_per_s(), None);
+        for (delivered_bytes, us, is_app_limited, want) in [
+            (10_000, 0, false, None),
+            (10_000, 20_000, true, Some(500_000)),
+            (8_000, 20_000, true, Some(500_000)),
+            (8_000, 20_000, false, Some(400_000)),
+            (9_000, 20_000, true, Some(450_000)),
+            (1 << 40, 1_000_000, false, Some(u64::from(u32::MAX))),
+        ] {
+            sampler.remember(&Rate {
+                delivered_bytes,
+                interval: Duration::from_micros(us),
+                prior_delivered_bytes: 0,
+                total_delivered_bytes: delivered_bytes,
+                sent_in_flight_bytes: delivered_bytes,
+                lost_bytes: 0,
+                is_app_limited,
+            });
+            assert_eq!(
+                sampler.last_bytes_per_s(),
+                want,
+                "{delivered_bytes} in {us}"
+            );
+        }
     }
 }

@@ -157,6 +157,7 @@ impl<A: Application> Stack<A> {
             ranks.leave(id.index());
         }
         self.pool.recount(&mut connection.counted_bytes, 0);
+        self.counters.recovery.add(&connection.sender.take_tally());
         if let Some(tcb) = connection.sleep() {
             self.pool.give(tcb);
         }

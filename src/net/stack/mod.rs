@@ -31,6 +31,7 @@ use super::connection::Connection;
 use super::cookie::Cookies;
 use super::demux::{self, Drop, Flow, LinkAddresses, Policy};
 use super::device::{Nowhere, interface};
+use super::figures::Listing;
 use super::flow::{ConnId, FlowTable};
 use super::handshake::HalfOpen;
 use super::isn::IsnSecret;
@@ -173,6 +174,25 @@ impl<A: Application> Stack<A> {
             closing: self.closing.len() as u64,
             time_wait: self.time_wait.len() as u64,
             sockets: self.pool.in_use() as u64,
+        }
+    }
+
+    /// The connections that have a socket: all that are sending and some that have just
+    /// stopped. Looks at `most` at most, at those that stand still longest first.
+    pub fn listing(&self, most: usize, now: Instant) -> Listing {
+        let awake = self.busy.iter().chain(self.quiet.iter());
+        let figures =
+            awake
+                .take(most)
+                .filter_map(|index| match self.table.get(self.table.at(index)?)? {
+                    Entry::Open(connection) => Some(connection.figures(now)),
+                    _ => None,
+                });
+        Listing {
+            figures: figures.collect(),
+            awake: self.busy.len() + self.quiet.len(),
+            open: self.open,
+            recovery: self.counters.recovery,
         }
     }
 

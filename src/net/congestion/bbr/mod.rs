@@ -151,6 +151,19 @@ impl Bbr {
         bbr
     }
 
+    /// What it is at, for whoever watches.
+    pub fn phase(&self) -> &'static str {
+        match self.state {
+            State::Startup => "startup",
+            State::Drain => "drain",
+            State::Down => "down",
+            State::Cruise => "cruise",
+            State::Refill => "refill",
+            State::Up => "up",
+            State::ProbeRtt => "probe-rtt",
+        }
+    }
+
     /// BBR.max_bw, bytes a second.
     fn max_bw(&self) -> u64 {
         self.bandwidth.get()
