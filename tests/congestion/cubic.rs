@@ -139,7 +139,7 @@ fn first_slow_start(path: Path, controller: Box<dyn Controller>) -> (u64, f64) {
 fn slow_start_ends_before_the_queue_overflows_massively() {
     for (mbit, rtt_ms) in [(100, 50), (1_000, 20), (10, 100)] {
         for (buffer_percent, most_percent) in
-            [(50, 100), (100, 65), (200, 30), (400, 30), (1_500, 0)]
+            [(50, 100), (100, 70), (200, 35), (400, 30), (1_500, 0)]
         {
             let path = Path::new(mbit, rtt_ms, buffer_percent);
             let (lost, most) = first_slow_start(path, cubic());

@@ -139,12 +139,46 @@ fn acks_without_news_do_not_put_it_off_but_data_does() {
     assert_eq!(s.timer_ms(), Some(360 + 15), "two smoothed round trips");
 }
 
+/// Beyond RFC 8985, as RFC 9002 §6.2 has it: neither a lost repair nor a lost probe
+/// with nothing behind it has to wait for the retransmission timer.
 #[test]
-fn there_is_none_while_something_is_amiss() {
-    let mut s = Script::new(100);
-    s.send(10).until(100).ack(0, &[1..4]);
+fn a_lost_repair_with_nothing_behind_it_is_presumed_lost() {
+    let mut s = Script::new(10);
+    s.send(5).until(10).ack(0, &[1..5]);
     assert_eq!(s.repairs(), [0]);
-    s.until(5_000);
-    assert_eq!(s.recovery.tally.probes, 0);
-    assert!(s.recovery.tally.timeouts > 1);
+    // The variance is three quarters of 5 ms: 10 + 4 × 3.75.
+    assert_eq!(s.timer_ms(), Some(35));
+    s.until(35);
+    assert_eq!((s.repairs(), s.calls()), (vec![0], vec![Call::Loss(1)]));
+    assert_eq!(s.timer_ms(), Some(85), "twice as patient");
+    s.until(50).ack(5, &[]);
+    assert_eq!(s.calls(), [Call::Recovered]);
+    let tally = s.recovery.tally;
+    assert_eq!((tally.repairs, tally.probes, tally.timeouts), (2, 1, 0));
+}
+
+#[test]
+fn an_unanswered_probe_begins_an_episode() {
+    let mut s = Script::new(10);
+    s.send(3).until(10).ack(0, &[1..2]).until(12).ack(3, &[]);
+    s.send(4).until(40);
+    assert_eq!(s.repairs(), [6], "the tail loss probe");
+    assert_eq!(s.calls(), []);
+    s.until(200);
+    assert_eq!(s.calls()[0], Call::Loss(1));
+    assert_eq!(s.recovery.tally.timeouts, 0);
+}
+
+#[test]
+fn three_presumptions_are_enough() {
+    let mut s = Script::new(10);
+    s.send(5).until(10).ack(0, &[1..5]);
+    assert_eq!(s.repairs(), [0]);
+    for ms in [40, 100, 220] {
+        s.until(ms);
+        assert_eq!(s.repairs(), [0], "at {ms} ms");
+    }
+    assert!(matches!(s.calls()[..], [Call::Loss(1)]));
+    s.until(1_000);
+    assert!(matches!(s.calls()[..], [Call::Timeout(_)]));
 }

@@ -27,6 +27,10 @@ const MIN_THRESHOLD_SEGMENTS: f64 = 2.0;
 /// slow start, and near the threshold or above (Linux's tcp_update_pacing_rate).
 const SLOW_START_PACE: f64 = 2.0;
 const PACE: f64 = 1.2;
+/// Up to here slow start is not paced: a burst that small is what a sender with
+/// segmentation offload emits at once, and half a round trip is much for who fetches
+/// a page.
+const UNPACED_BYTES: f64 = 65_536.0;
 
 /// A connection's CUBIC.
 #[derive(Clone, Copy, Debug)]
@@ -222,6 +226,9 @@ impl Controller for Cubic {
             window, threshold, ..
         } = self.shape;
         let gain = if window < threshold / 2.0 {
+            if window <= UNPACED_BYTES {
+                return None;
+            }
             SLOW_START_PACE
         } else {
             PACE

@@ -29,8 +29,13 @@ use std::ops::Range;
 const DUP_ACKS: u32 = 3;
 /// How long a peer may put off the ACK of a single segment (RFC 8985 §7.2).
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+/// A probe comes no sooner than this, as in Linux (two jiffies): on short paths
+/// it is the ends that take their time.
+const MIN_PROBE: Duration = Duration::from_millis(2);
 /// The probe timeout without a round-trip time (RFC 8985 §7.2).
 const BLIND_PROBE: Duration = Duration::from_secs(1);
+/// Losses presumed in a row without waiting for the retransmission timer.
+const MAX_PRESUMED: u8 = 3;
 /// Segments that the scoreboard remembers at most: 64 bytes each, 1.4 kB of text.
 pub const MAX_SEGMENTS: usize = 4_096;
 
@@ -129,6 +134,8 @@ pub struct Recovery {
     must_repair: bool,
     /// Time-outs in a row.
     backoffs: u32,
+    /// Losses presumed since anything has arrived.
+    presumed: u8,
     dup_acks: u32,
     /// When the retransmission timer runs out.
     timeout_at: Instant,
@@ -216,6 +223,7 @@ impl Recovery {
             is_probing: false,
             must_repair: false,
             backoffs: 0,
+            presumed: 0,
             dup_acks: 0,
             timeout_at: now,
             timer: None,
@@ -444,6 +452,7 @@ impl Recovery {
         self.has_sack |= heard.duplicate.is_some() || !heard.sacks.is_empty();
         if news.delivery.bytes > 0 {
             self.is_probing = false; // not needed any more
+            self.presumed = 0;
         }
         news
     }
@@ -657,6 +666,9 @@ impl Recovery {
                 self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
                 self.arm(again, None, now);
             }
+            Timer::Probe if self.mode != Mode::Open || self.probe.is_some() => {
+                self.presume_lost(prior_in_flight_bytes, now, congestion);
+            }
             Timer::Probe => {
                 self.is_probing = true;
                 self.tally.probes += 1;
@@ -665,6 +677,31 @@ impl Recovery {
             }
             Timer::Retransmission => self.time_out(prior_in_flight_bytes, now, congestion),
         }
+    }
+
+    /// Nothing has come for so long that the probe, or the repair of the first
+    /// segment, must be lost too, and nothing that was sent later is there to tell of
+    /// it. RFC 8985 leaves that to the retransmission timer, which is thousands of
+    /// round trips away on a short path; here, as in RFC 9002 §6.2, there are further
+    /// probes.
+    fn presume_lost(
+        &mut self,
+        prior_in_flight_bytes: u64,
+        now: Instant,
+        congestion: &mut impl Controller,
+    ) {
+        self.tally.probes += 1;
+        self.presumed += 1;
+        if !self.has_lost() {
+            let bytes = self.board.lose_first();
+            self.sampler.on_loss(bytes);
+            match self.mode {
+                Mode::Open => self.begin_episode(bytes, prior_in_flight_bytes, now, congestion),
+                _ => self.untold_bytes += bytes as u32,
+            }
+        }
+        self.must_repair = true;
+        self.arm(None, None, now);
     }
 
     /// RFC 6298 §5.4 to §5.7, RFC 8985 §6.3.
@@ -733,6 +770,10 @@ impl Recovery {
                 let at = probe_at.unwrap_or_else(|| self.probe_at(now));
                 (at.min(timeout_at), Timer::Probe)
             }
+            None if self.may_presume() => match probe_at.unwrap_or_else(|| self.presume_at(now)) {
+                at if at < timeout_at => (at, Timer::Probe),
+                _ => (timeout_at, Timer::Retransmission),
+            },
             _ => (timeout_at, Timer::Retransmission),
         });
     }
@@ -743,8 +784,26 @@ impl Recovery {
             && self.probe.is_none()
             && !self.is_probing
             && self.backoffs == 0
-            && self.board.sacked() == 0
-            && self.board.lost() == 0
+            && !self.is_suspicious()
+    }
+
+    /// See [`presume_lost`](Recovery::presume_lost).
+    fn may_presume(&self) -> bool {
+        let is_silent = self.mode != Mode::Open || (self.probe.is_some() && !self.is_suspicious());
+        is_silent && self.has_sack && self.backoffs == 0 && self.presumed < MAX_PRESUMED
+    }
+
+    /// Whether something may be missing, which RACK sees to.
+    fn is_suspicious(&self) -> bool {
+        self.board.sacked() > 0 || self.board.lost() > 0
+    }
+
+    fn presume_at(&self, now: Instant) -> Instant {
+        let Some(srtt) = self.rtt.smoothed() else {
+            return now + BLIND_PROBE;
+        };
+        let patience = (srtt * 2).max(srtt + self.rtt.variance() * 4);
+        now + patience.max(MIN_PROBE) * (1 << self.presumed)
     }
 
     fn probe_at(&self, now: Instant) -> Instant {
@@ -755,7 +814,7 @@ impl Recovery {
             1 => MAX_ACK_DELAY,
             _ => Duration::ZERO,
         };
-        now + srtt * 2 + delay
+        now + (srtt * 2 + delay).max(MIN_PROBE)
     }
 }
 

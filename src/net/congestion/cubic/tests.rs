@@ -322,15 +322,18 @@ fn the_pace_is_above_the_window_a_round_trip() {
     let mut cubic = Cubic::new(MSS);
     assert_eq!(cubic.pace_bytes_per_s(), None);
     cubic.on_ack(&ack_at(0, 10));
-    assert_eq!(cubic.window_bytes(), 20_000);
-    for (threshold, want) in [
-        (f64::INFINITY, 400_000),
-        (41_000.0, 400_000),
-        (40_000.0, 240_000), // slow start is about to end
-        (20_000.0, 240_000),
+    for (window, threshold, want) in [
+        (65_536.0, f64::INFINITY, None), // short bursts
+        (70_000.0, f64::INFINITY, Some(1_400_000)),
+        (70_000.0, 141_000.0, Some(1_400_000)),
+        (70_000.0, 140_000.0, Some(840_000)), // slow start is about to end
+        (20_000.0, 41_000.0, None),
+        (20_000.0, 40_000.0, Some(240_000)),
+        (20_000.0, 20_000.0, Some(240_000)),
     ] {
+        cubic.shape.window = window;
         cubic.shape.threshold = threshold;
-        assert_eq!(cubic.pace_bytes_per_s(), Some(want), "{threshold}");
+        assert_eq!(cubic.pace_bytes_per_s(), want, "{window} {threshold}");
     }
 }
 
