@@ -135,7 +135,7 @@ fn overtaking(loss: f64) -> Impairments {
         loss,
         reorder: 0.5,
         delay: Duration::from_millis(5),
-        jitter: Duration::from_millis(20),
+        hold: Duration::from_millis(20),
         ..Impairments::NONE
     }
 }

@@ -82,7 +82,7 @@ impl Draw<'_> {
         let delay = Duration::from_micros(pick(&mut self.random, &[5, 50, 1_000, 20_000, 100_000]));
         let still = Impairments {
             delay,
-            jitter: delay * 4,
+            hold: delay * 4,
             ..Impairments::NONE
         };
         let lossy = Impairments {
