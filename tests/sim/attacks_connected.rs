@@ -104,7 +104,8 @@ impl Attack for SlowDrip {
     }
 
     fn hear(&mut self, me: Place, seen: &Seen, cx: &mut Cx<'_>) {
-        if self.overdue {
+        // Neither a RST nor an answer to somebody's forged SYN takes anything.
+        if self.overdue && !seen.rst && !seen.syn {
             // Not at one time only: a server that was stopped takes what has
             // waited for it before it looks at the clock.
             let first = *self.taken_at.get_or_insert(cx.now);
