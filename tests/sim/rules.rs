@@ -94,7 +94,12 @@ impl Rules {
         if !self.is_open || !is_something {
             return None;
         }
-        let why = if after(self.una, seen.seq) {
+        // RFC 9293 §3.8.6.1 does not say which byte probes a closed window: one that has
+        // arrived draws the same answer.
+        let is_probe = seen.payload_bytes == 1 && seen.seq.wrapping_add(1) == self.una;
+        let why = if is_probe && !after(self.edge, self.una) {
+            return None;
+        } else if after(self.una, seen.seq) {
             format!("what is acknowledged up to {}", at(self.una))
         } else if self.fin_end.is_some_and(|end| after(seen.end(), end)) {
             "what is behind its FIN".to_owned()
