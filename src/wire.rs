@@ -2,9 +2,11 @@
 //! of AF_XDP.
 //!
 //! Two directions, each a queue of Ethernet frames with due times. What goes
-//! wrong on real paths (loss, duplication, reordering, corruption, delay) goes
-//! wrong here from a seed, so that a failing run replays bit for bit. Room is
-//! bounded as a ring's is: a full direction is not [`ready`](FrameSink::ready).
+//! wrong on real paths (loss, duplication, reordering, corruption, delay, slow
+//! links with short queues, routers that swallow large frames) goes wrong here
+//! from a seed, so that a failing run replays bit for bit: the same as between
+//! the devices of the lab (testenv/relay). Room is bounded as a ring's is: a full
+//! direction is not [`ready`](FrameSink::ready).
 
 use crate::net::{Duration, FrameSink, Instant};
 use std::collections::BTreeMap;
@@ -12,39 +14,59 @@ use std::collections::BTreeMap;
 /// Destination and source at the beginning of an Ethernet frame.
 const LINK_ADDRESSES_BYTES: usize = 12;
 
-/// Frames that would stand in line for longer are lost: a slow link's buffer.
-const LONGEST_LINE: Duration = Duration::from_secs(1);
-
 /// What happens to frames, as probabilities, independently for each frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Impairments {
     /// The frame vanishes.
     pub loss: f64,
-    /// The frame arrives twice.
+    /// And frames in a row do.
+    pub bursts: Option<Bursts>,
+    /// The frame arrives twice, each copy in its own time.
     pub duplicate: f64,
-    /// The frame is held back by up to [`Impairments::jitter`].
+    /// The frame is held back by up to [`Impairments::hold`], and others pass it.
     pub reorder: f64,
     /// One bit of the frame is flipped: past the link's addresses, which no
     /// checksum but the link's own covers.
     pub corrupt: f64,
-    /// Every frame's way takes this long.
+    /// Every frame's way takes this long,
     pub delay: Duration,
-    /// The most that a reordered frame is held back.
+    /// and up to so much longer; the order is kept.
     pub jitter: Duration,
-    /// What the link carries; frames stand in line for it. `None`: any amount.
+    /// The most that a reordered frame is held back.
+    pub hold: Duration,
+    /// What the narrowest link carries; frames stand in line for it. `None`: any
+    /// amount.
     pub bytes_per_s: Option<u64>,
+    /// Frames that would stand in line for longer are lost: that link's queue.
+    pub longest_wait: Duration,
+    /// A router swallows larger frames and says nothing. `None`: there is none.
+    pub black_hole_bytes: Option<usize>,
+}
+
+/// Losses that come together (Gilbert 1960): the path is good or bad, and all that
+/// comes while it is bad is lost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bursts {
+    /// With each frame it turns bad,
+    pub begin: f64,
+    /// or good again: on average after 1 / `end` frames.
+    pub end: f64,
 }
 
 impl Impairments {
     /// A perfect wire with 50 µs each way.
     pub const NONE: Impairments = Impairments {
         loss: 0.0,
+        bursts: None,
         duplicate: 0.0,
         reorder: 0.0,
         corrupt: 0.0,
         delay: Duration::from_micros(50),
-        jitter: Duration::from_micros(500),
+        jitter: Duration::ZERO,
+        hold: Duration::from_micros(500),
         bytes_per_s: None,
+        longest_wait: Duration::from_secs(1),
+        black_hole_bytes: None,
     };
 }
 
@@ -69,7 +91,11 @@ pub struct Direction {
     in_flight: BTreeMap<(Instant, u64), Vec<u8>>,
     random: SplitMix,
     sequence: u64,
+    /// When the narrowest link will have sent all that it has taken.
     free_at: Instant,
+    /// When the last frame arrives of those that keep their order.
+    last_due: Instant,
+    is_bad: bool,
     is_cut: bool,
     /// What became of the frames so far.
     pub tally: Tally,
@@ -91,6 +117,8 @@ impl Direction {
             random: SplitMix(seed),
             sequence: 0,
             free_at: Instant::ZERO,
+            last_due: Instant::ZERO,
+            is_bad: false,
             is_cut: false,
             tally: Tally::default(),
         }
@@ -143,40 +171,95 @@ impl Direction {
         self.is_cut = false;
     }
 
-    fn push(&mut self, mut frame: Vec<u8>, now: Instant) {
+    /// Takes a frame: the narrowest link first, then the long way, on which the rest
+    /// happens.
+    fn accept(&mut self, mut frame: Vec<u8>, now: Instant) {
+        self.tally.sent += 1;
+        let Some(left_at) = self.pass_bottleneck(frame.len(), now) else {
+            self.tally.lost += 1;
+            return;
+        };
         let Impairments {
             loss,
-            reorder,
+            duplicate,
             corrupt,
-            delay,
-            jitter,
-            bytes_per_s,
             ..
         } = self.impairments;
-        if self.random.chance(loss) || self.is_cut {
+        let [is_lost, is_doubled, is_corrupt] =
+            [loss, duplicate, corrupt].map(|share| self.random.chance(share));
+        if self.is_in_burst() || is_lost {
             self.tally.lost += 1;
             return;
         }
-        if self.random.chance(corrupt) && !frame.is_empty() {
+        if is_corrupt && !frame.is_empty() {
             let spared = LINK_ADDRESSES_BYTES.min(frame.len() - 1);
             let bit = self.random.next_u64() as usize % ((frame.len() - spared) * 8);
             frame[spared + bit / 8] ^= 1 << (bit % 8);
         }
-        let mut due = now + delay;
-        if let Some(rate) = bytes_per_s {
-            let takes_us = (frame.len() as u64 * 1_000_000).div_ceil(rate.max(1));
-            if self.free_at > now + LONGEST_LINE {
-                self.tally.lost += 1;
-                return;
-            }
-            self.free_at = self.free_at.max(now) + Duration::from_micros(takes_us);
-            due = self.free_at + delay;
+        if is_doubled {
+            self.tally.duplicated += 1;
+            self.push(frame.clone(), left_at);
         }
-        if self.random.chance(reorder) {
-            due += Duration::from_micros(self.random.next_u64() % (jitter.total_micros() + 1));
+        self.push(frame, left_at);
+    }
+
+    /// When a frame that came `now` has passed; `None`: it doesn't.
+    fn pass_bottleneck(&mut self, bytes: usize, now: Instant) -> Option<Instant> {
+        let Impairments {
+            bytes_per_s,
+            longest_wait,
+            black_hole_bytes,
+            ..
+        } = self.impairments;
+        let is_swallowed = black_hole_bytes.is_some_and(|largest| bytes > largest);
+        if self.is_cut || is_swallowed {
+            return None;
+        }
+        let Some(rate) = bytes_per_s else {
+            return Some(now);
+        };
+        if self.free_at > now + longest_wait {
+            return None;
+        }
+        let takes_us = (bytes as u64 * 1_000_000).div_ceil(rate.max(1));
+        self.free_at = self.free_at.max(now) + Duration::from_micros(takes_us);
+        Some(self.free_at)
+    }
+
+    /// Whether the path is bad for the next frame.
+    fn is_in_burst(&mut self) -> bool {
+        if let Some(Bursts { begin, end }) = self.impairments.bursts {
+            let turns = self.random.chance(if self.is_bad { end } else { begin });
+            self.is_bad ^= turns;
+        } else {
+            self.is_bad = false;
+        }
+        self.is_bad
+    }
+
+    /// Brings a frame on its way that has passed the narrowest link at `left_at`.
+    fn push(&mut self, frame: Vec<u8>, left_at: Instant) {
+        let Impairments {
+            reorder,
+            delay,
+            jitter,
+            hold,
+            ..
+        } = self.impairments;
+        let is_held = self.random.chance(reorder);
+        let mut due = left_at + delay + self.up_to(jitter);
+        if is_held {
+            due += self.up_to(hold);
+        } else {
+            due = due.max(self.last_due);
+            self.last_due = due;
         }
         self.sequence += 1;
         self.in_flight.insert((due, self.sequence), frame);
+    }
+
+    fn up_to(&mut self, most: Duration) -> Duration {
+        Duration::from_micros(self.random.next_u64() % (most.total_micros() + 1))
     }
 }
 
@@ -203,13 +286,7 @@ impl FrameSink for Sender<'_> {
 
     fn submit(&mut self, _len_bytes: usize) {
         let frame = std::mem::take(&mut self.frame);
-        self.direction.tally.sent += 1;
-        let duplicate = self.direction.impairments.duplicate;
-        if self.direction.random.chance(duplicate) {
-            self.direction.tally.duplicated += 1;
-            self.direction.push(frame.clone(), self.now);
-        }
-        self.direction.push(frame, self.now);
+        self.direction.accept(frame, self.now);
     }
 }
 
@@ -344,6 +421,77 @@ mod tests {
             assert_eq!(wire.next_at(), Some(Instant::from_micros(us)));
             assert!(wire.deliver(Instant::from_micros(us)).is_some());
         }
+    }
+
+    #[test]
+    fn a_queue_drops_what_would_wait_too_long() {
+        // 100 bytes take 100 µs; 250 µs of queue hold what comes within 250 µs.
+        let slow = Impairments {
+            bytes_per_s: Some(1_000_000),
+            longest_wait: Duration::from_micros(250),
+            ..Impairments::NONE
+        };
+        let mut wire = Direction::new(slow, 100, 100, 1);
+        for _ in 0..10 {
+            assert!(wire.sender(Instant::ZERO).send(&[0; 100]));
+        }
+        assert_eq!((wire.in_flight(), wire.tally.lost), (3, 7));
+    }
+
+    #[test]
+    fn jitter_lengthens_the_way_and_keeps_the_order() {
+        let shaky = Impairments {
+            jitter: Duration::from_millis(50),
+            ..Impairments::NONE
+        };
+        let (arrived, tally) = run(shaky, 5);
+        assert!(arrived.is_sorted());
+        assert_eq!((arrived.len(), tally.lost), (1_000, 0));
+        let mut wire = Direction::new(shaky, 10, 64, 5);
+        assert!(wire.sender(Instant::ZERO).send(&[0]));
+        let (least, most) = (Instant::from_micros(51), Instant::from_micros(50_050));
+        assert!(
+            wire.next_at()
+                .is_some_and(|at| (least..=most).contains(&at))
+        );
+    }
+
+    #[test]
+    fn losses_come_in_bursts() {
+        let bursts = Some(Bursts {
+            begin: 0.02,
+            end: 0.25,
+        });
+        let (arrived, tally) = run(
+            Impairments {
+                bursts,
+                ..Impairments::NONE
+            },
+            3,
+        );
+        let number = |frame: &Vec<u8>| u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
+        let gaps: Vec<u32> = arrived
+            .windows(2)
+            .map(|pair| number(&pair[1]) - number(&pair[0]) - 1)
+            .filter(|&gap| gap > 0)
+            .collect();
+        let mean = gaps.iter().sum::<u32>() as f64 / gaps.len() as f64;
+        assert!((2.5..6.0).contains(&mean), "{mean} of {gaps:?}");
+        assert!((30..150).contains(&tally.lost), "{tally:?}");
+    }
+
+    #[test]
+    fn a_black_hole_swallows_large_frames_only() {
+        let hole = Impairments {
+            black_hole_bytes: Some(50),
+            ..Impairments::NONE
+        };
+        let mut wire = Direction::new(hole, 10, 64, 1);
+        for bytes in [50, 51, 64] {
+            assert!(wire.sender(Instant::ZERO).send(&vec![1; bytes]));
+        }
+        assert_eq!(wire.deliver(Instant::from_secs(1)), Some(vec![1; 50]));
+        assert_eq!((wire.in_flight(), wire.tally.lost), (0, 2));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use proptest::test_runner::RngSeed;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
-use xdphttpd::net::congestion::{Ack, Controller, Loss};
+use xdphttpd::net::congestion::{Ack, Algorithm, Congestion, Controller, Loss};
 use xdphttpd::net::recovery::{Duration, Heard, Instant, Recovery, Repair};
 
 const MSS: u64 = 1_460;
@@ -19,7 +19,7 @@ struct Case {
     seed: u64,
     bytes: u64,
     window_segments: u64,
-    adapts: bool,
+    control: Control,
     delay_us: u64,
     loss: u32,
     ack_loss: u32,
@@ -34,7 +34,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let ends = (
         1..300_000u64,
         1..64u64,
-        any::<bool>(),
+        prop::sample::select(&Control::ALL),
         prop::sample::select(vec![0, 40, 200]),
         prop::bool::weighted(0.8),
     );
@@ -42,7 +42,7 @@ fn cases() -> impl Strategy<Value = Case> {
         seed,
         bytes: ends.0,
         window_segments: ends.1,
-        adapts: ends.2,
+        control: ends.2,
         delay_us: path.0,
         loss: path.1,
         ack_loss: path.2,
@@ -53,17 +53,57 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// A window that stays, or halves and grows.
+/// What says how much may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Control {
+    /// The window stays as it is.
+    Fixed,
+    /// It halves and grows.
+    Halves,
+    /// One of the server's own.
+    Real(Algorithm),
+}
+
+impl Control {
+    const ALL: [Control; 5] = [
+        Control::Fixed,
+        Control::Halves,
+        Control::Real(Algorithm::Cubic),
+        Control::Real(Algorithm::Bbr),
+        Control::Real(Algorithm::None),
+    ];
+}
+
+/// A window of one of these kinds.
 struct Window {
     bytes: u64,
     before: u64,
     adapts: bool,
+    real: Option<Congestion>,
     forced: u64,
+}
+
+impl Window {
+    fn new(case: &Case) -> Window {
+        let real = match case.control {
+            Control::Real(algorithm) => Some(algorithm),
+            Control::Fixed | Control::Halves => None,
+        };
+        Window {
+            bytes: case.window_segments * MSS,
+            before: 0,
+            adapts: case.control == Control::Halves,
+            real: real
+                .map(|algorithm| Congestion::new(algorithm, MSS as u16, Instant::ZERO, case.seed)),
+            forced: 0,
+        }
+    }
 }
 
 impl Controller for Window {
     fn window_bytes(&self) -> u64 {
-        self.bytes
+        let real = self.real.as_ref();
+        real.map_or(self.bytes, Controller::window_bytes)
     }
 
     fn threshold_bytes(&self) -> u64 {
@@ -74,32 +114,53 @@ impl Controller for Window {
         None
     }
 
-    fn on_send(&mut self, _now: Instant, _bytes: u64, _in_flight_bytes: u64) {}
+    fn on_send(&mut self, now: Instant, bytes: u64, in_flight_bytes: u64) {
+        if let Some(real) = &mut self.real {
+            real.on_send(now, bytes, in_flight_bytes);
+        }
+    }
 
     fn on_ack(&mut self, ack: &Ack) {
+        if let Some(real) = &mut self.real {
+            real.on_ack(ack);
+            assert!(real.window_bytes() >= MSS, "no segment fits the window");
+        }
         assert!(ack.acknowledged_bytes <= ack.nxt_offset);
         if self.adapts && ack.is_window_limited && !ack.in_recovery {
             self.bytes += ack.delivered_bytes;
         }
     }
 
-    fn on_loss(&mut self, _loss: &Loss) {
+    fn on_loss(&mut self, loss: &Loss) {
+        if let Some(real) = &mut self.real {
+            real.on_loss(loss);
+        }
         self.before = self.bytes;
         if self.adapts {
             self.bytes = (self.bytes / 2).max(2 * MSS);
         }
     }
 
-    fn on_recovered(&mut self, _now: Instant) {}
+    fn on_recovered(&mut self, now: Instant) {
+        if let Some(real) = &mut self.real {
+            real.on_recovered(now);
+        }
+    }
 
-    fn on_timeout(&mut self, _loss: &Loss) {
+    fn on_timeout(&mut self, loss: &Loss) {
+        if let Some(real) = &mut self.real {
+            real.on_timeout(loss);
+        }
         self.before = self.bytes;
         if self.adapts {
             self.bytes = MSS;
         }
     }
 
-    fn on_undo(&mut self, _now: Instant) {
+    fn on_undo(&mut self, now: Instant) {
+        if let Some(real) = &mut self.real {
+            real.on_undo(now);
+        }
         self.bytes = self.bytes.max(self.before);
     }
 
@@ -184,12 +245,7 @@ impl World {
             events: BinaryHeap::new(),
             count: 0,
             recovery: Recovery::new(0, Instant::ZERO),
-            window: Window {
-                bytes: case.window_segments * MSS,
-                before: 0,
-                adapts: case.adapts,
-                forced: 0,
-            },
+            window: Window::new(case),
             receiver: Receiver::default(),
         }
     }
@@ -236,7 +292,8 @@ impl World {
                 return;
             }
             let in_flight = self.recovery.in_flight_bytes();
-            let fits = in_flight + len <= self.window.bytes || in_flight == 0;
+            let window_bytes = self.window.window_bytes();
+            let fits = in_flight.saturating_add(len) <= window_bytes || in_flight == 0;
             if !self.recovery.has_room() || !(fits || self.recovery.wants_probe()) {
                 self.recovery.note_window_limited();
                 return;
@@ -252,8 +309,9 @@ impl World {
         let nothing_new = self.recovery.range().end == self.case.bytes;
         let is_probe = nothing_new && !self.recovery.has_lost();
         let in_flight = self.recovery.in_flight_bytes();
-        let repair = self.recovery.next_repair(self.window.bytes, nothing_new)?;
-        let fits = in_flight + u64::from(repair.len) <= self.window.bytes;
+        let window_bytes = self.window.window_bytes();
+        let repair = self.recovery.next_repair(window_bytes, nothing_new)?;
+        let fits = in_flight.saturating_add(repair.len.into()) <= window_bytes;
         self.window.forced += u64::from(!fits && in_flight > 0 && !is_probe);
         Some(repair)
     }

@@ -69,6 +69,8 @@ pub struct SlowDrip {
     said: usize,
     began: Option<Instant>,
     overdue: bool,
+    /// Up to where the server has taken it.
+    acked: u32,
     /// When the server first took some of it all the same.
     taken_at: Option<Instant>,
     dripped_on: bool,
@@ -104,7 +106,11 @@ impl Attack for SlowDrip {
     }
 
     fn hear(&mut self, me: Place, seen: &Seen, cx: &mut Cx<'_>) {
-        if self.overdue {
+        // Neither a RST nor what a half-open connection says that somebody has forged
+        // in its name takes anything.
+        let is_taken = !seen.rst && !seen.syn && seen.ack != self.acked;
+        self.acked = seen.ack;
+        if self.overdue && is_taken {
             // Not at one time only: a server that was stopped takes what has
             // waited for it before it looks at the clock.
             let first = *self.taken_at.get_or_insert(cx.now);

@@ -5,6 +5,7 @@ use super::attacks_blind::Forger;
 use super::attacks_connected::{Liar, SlowDrip};
 use super::files::Files;
 use super::known::Known;
+use super::raw::ETHERNET_BYTES;
 use super::scenario::Scenario;
 use super::script::{Ending, Pacing, Request, Session};
 use xdphttpd::net::{Duration, Instant};
@@ -57,6 +58,7 @@ pub fn showing(known: Known, seed: u64, files: &Files) -> Scenario {
         Known::Hasty => backing_off(seed, files),
         Known::Starved => starving(seed, files),
         Known::TimeWaitPlace => one_after_another(seed, files),
+        Known::BlackHole => black_hole(seed, files),
     }
 }
 
@@ -97,6 +99,14 @@ fn starving(seed: u64, files: &Files) -> Scenario {
     scenario.attack(START, Liar::new(200))
 }
 
+/// A router that takes 1,400 bytes and no more, and says nothing.
+fn black_hole(seed: u64, files: &Files) -> Scenario {
+    let scenario = clients(seed, 3, |port| closing(files, port, &[100, 100_000]));
+    let mut scenario = scenario.exposing(Known::BlackHole);
+    scenario.impairments[1].black_hole_bytes = Some(ETHERNET_BYTES + 1_400);
+    scenario
+}
+
 /// Two clients that come back at once, and places for two and two more.
 fn one_after_another(seed: u64, files: &Files) -> Scenario {
     let mut scenario = Scenario::plain(seed).exposing(Known::TimeWaitPlace);
@@ -135,7 +145,7 @@ fn overtaking(loss: f64) -> Impairments {
         loss,
         reorder: 0.5,
         delay: Duration::from_millis(5),
-        jitter: Duration::from_millis(20),
+        hold: Duration::from_millis(20),
         ..Impairments::NONE
     }
 }

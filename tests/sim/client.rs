@@ -54,6 +54,8 @@ impl Client {
             packet: None,
             mac: script.place.mac,
             mtu_bytes: script.mtu_bytes,
+            dialect: script.dialect,
+            now: Instant::ZERO,
             out: &mut nowhere,
         };
         let mut interface = Interface::new(config, &mut device, Instant::ZERO);
@@ -105,6 +107,8 @@ impl Client {
             packet: frame.map(|frame| &frame[ETHERNET_BYTES..]),
             mac: self.place.mac,
             mtu_bytes: self.script.mtu_bytes,
+            dialect: self.script.dialect,
+            now,
             out,
         };
         if frame.is_some() {
@@ -214,6 +218,10 @@ impl Client {
         let receive = tcp::SocketBuffer::new(vec![0; self.script.window_bytes]);
         let send = tcp::SocketBuffer::new(vec![0; 8 * 1024]);
         let mut socket = tcp::Socket::new(receive, send);
+        let dialect = self.script.dialect;
+        socket.set_ack_delay(dialect.ack_delay);
+        // The device writes the time.
+        socket.set_tsval_generator(dialect.timestamps.then_some(|| 0));
         socket
             .connect(
                 self.interface.context(),

@@ -5,11 +5,20 @@ use super::attacks_blind::{Forger, Oddities, Replay, SynFlood};
 use super::attacks_connected::{Flapper, HalfOpen, Liar, ReadsNothing, SlowDrip};
 use super::files::{Files, SIZES};
 use super::known::Known;
+use super::raw::ETHERNET_BYTES;
 use super::scenario::{Scenario, place};
-use super::script::{Ending, Pacing, Request, Script, Session, Vanish};
+use super::script::{Dialect, Ending, Pacing, Request, Script, Session, Vanish};
 use super::world::Event;
-use xdphttpd::net::{Duration, Instant};
-use xdphttpd::wire::{Impairments, SplitMix};
+use xdphttpd::net::{Algorithm, Duration, Instant};
+use xdphttpd::wire::{Bursts, Impairments, SplitMix};
+
+/// Receive buffers of clients, bytes: from less than two segments to scaled windows.
+const WINDOWS: [usize; 8] = [
+    65_535, 65_535, 16_384, 4_096, 2_000, 200_000, 500_000, 1_048_576,
+];
+
+/// The longest way with a short ring.
+const SHORT_RING_DELAY: Duration = Duration::from_millis(20);
 
 impl Scenario {
     /// The scenario of `seed`.
@@ -20,7 +29,19 @@ impl Scenario {
         };
         let mut scenario = Scenario::plain(seed);
         scenario.impairments = [draw.weather(), draw.weather()];
-        if draw.one_in(3) {
+        if !draw.one_in(3) {
+            scenario.impairments = draw.long_path();
+        }
+        let algorithms = [Algorithm::Cubic, Algorithm::Bbr, Algorithm::None];
+        scenario.congestion = pick(&mut draw.random, &algorithms);
+        if draw.one_in(20) {
+            let largest = pick(&mut draw.random, &[576, 1_000, 1_280, 1_400]);
+            scenario.impairments[1].black_hole_bytes = Some(ETHERNET_BYTES + largest);
+            scenario = scenario.exposing(Known::BlackHole);
+        }
+        // The ring holds what is under way: with more of a delay, a short one would be
+        // a link of a few frames a second.
+        if draw.one_in(3) && scenario.impairments[1].delay <= SHORT_RING_DELAY {
             scenario.tx_frames = pick(&mut draw.random, &[4, 6, 16, 64]);
         }
         if draw.one_in(5) {
@@ -82,7 +103,7 @@ impl Draw<'_> {
         let delay = Duration::from_micros(pick(&mut self.random, &[5, 50, 1_000, 20_000, 100_000]));
         let still = Impairments {
             delay,
-            jitter: delay * 4,
+            hold: delay * 4,
             ..Impairments::NONE
         };
         let lossy = Impairments {
@@ -110,6 +131,50 @@ impl Draw<'_> {
         }
     }
 
+    /// Two directions of one path.
+    fn long_path(&mut self) -> [Impairments; 2] {
+        let delay_us = pick(&mut self.random, &[50, 500, 5_000, 25_000, 75_000, 150_000]);
+        let delay = Duration::from_micros(delay_us);
+        let rates = [1, 3, 10, 30, 100, 300, 1_000].map(|mbit| Some(mbit * 125_000));
+        let rate = pick(&mut self.random, &rates).filter(|_| !self.one_in(4));
+        let queue_ms = pick(&mut self.random, &[2, 20, 100, 500]);
+        [(); 2].map(|()| Impairments {
+            delay,
+            bytes_per_s: rate,
+            longest_wait: Duration::from_millis(queue_ms),
+            ..self.mishaps(delay)
+        })
+    }
+
+    /// What else may happen to frames, in any combination.
+    fn mishaps(&mut self, delay: Duration) -> Impairments {
+        let random = &mut self.random;
+        let bursts = Some(Bursts {
+            begin: 0.005,
+            end: 0.3,
+        });
+        Impairments {
+            loss: pick(random, &[0.0, 0.0, 0.001, 0.01, 0.03, 0.1]),
+            bursts: pick(random, &[None, None, None, None, bursts]),
+            duplicate: pick(random, &[0.0, 0.0, 0.01, 0.1]),
+            reorder: pick(random, &[0.0, 0.0, 0.01, 0.1, 0.3]),
+            corrupt: pick(random, &[0.0, 0.0, 0.001, 0.01]),
+            jitter: pick(random, &[Duration::ZERO, Duration::ZERO, delay / 4]),
+            hold: pick(random, &[Duration::from_millis(2), delay, delay * 4]),
+            ..Impairments::NONE
+        }
+    }
+
+    fn dialect(&mut self) -> Dialect {
+        let delays = [0, 10, 40, 200].map(Duration::from_millis);
+        Dialect {
+            sack: !self.one_in(4),
+            timestamps: self.one_in(2),
+            window_scale: !self.one_in(6),
+            ack_delay: Some(pick(&mut self.random, &delays)).filter(|&delay| delay > delays[0]),
+        }
+    }
+
     fn script(&mut self, number: u8) -> Script {
         let place = place(number);
         let count = 1 + self.up_to(2) * self.up_to(1);
@@ -119,7 +184,8 @@ impl Draw<'_> {
             .collect();
         let mut script = Script::new(place, self.moment(), sessions);
         script.mtu_bytes = pick(&mut self.random, &[1_500, 1_500, 1_280, 576]);
-        script.window_bytes = pick(&mut self.random, &[65_535, 65_535, 16_384, 4_096, 2_000]);
+        script.window_bytes = pick(&mut self.random, &WINDOWS);
+        script.dialect = self.dialect();
         if self.one_in(8) {
             script.moves_after = self.up_to(20_000) as usize;
             script.next_mac = [2, 0, 0, 0, 2, number];

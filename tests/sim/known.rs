@@ -24,11 +24,14 @@ pub enum Known {
     Starved,
     /// A connection in TIME-WAIT counts against the limit of connections.
     TimeWaitPlace,
+    /// Segments larger than a router takes that does not say so are sent again and
+    /// again, as large as they were.
+    BlackHole,
 }
 
 impl Known {
     /// All there ever were.
-    pub const ALL: [Known; 8] = [
+    pub const ALL: [Known; 9] = [
         Known::Hasty,
         Known::ForgedRst,
         Known::ForgedMac,
@@ -37,11 +40,12 @@ impl Known {
         Known::SlowDrip,
         Known::Starved,
         Known::TimeWaitPlace,
+        Known::BlackHole,
     ];
 }
 
 /// See the [module](self).
-const STILL_THERE: &[Known] = &[];
+const STILL_THERE: &[Known] = &[Known::BlackHole];
 
 /// How much is borne.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Frames by hand: what hostile peers send, and what anybody reads off the wire.
 
-use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpHeader, TcpHeaderSlice};
+use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpHeader, TcpHeaderSlice, TcpOptionElement};
 use std::net::Ipv4Addr;
 
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 1);
@@ -109,6 +109,9 @@ pub struct Seen {
     pub seq: u32,
     pub ack: u32,
     pub window: u16,
+    pub window_shift: Option<u8>,
+    /// TSval.
+    pub stamp: Option<u32>,
     pub payload_bytes: usize,
 }
 
@@ -126,6 +129,7 @@ impl Seen {
         let holds = ip.to_header().calc_header_checksum() == ip.header_checksum()
             && tcp.calc_checksum_ipv4(&ip, payload) == Ok(tcp.checksum());
         let end = |address, port| Endpoint { address, port };
+        let options = || tcp.options_iterator().flatten();
         holds.then_some(Seen {
             to_mac: ethernet[..6].try_into().ok()?,
             from_mac: ethernet[6..12].try_into().ok()?,
@@ -138,6 +142,14 @@ impl Seen {
             seq: tcp.sequence_number(),
             ack: tcp.acknowledgment_number(),
             window: tcp.window_size(),
+            window_shift: options().find_map(|option| match option {
+                TcpOptionElement::WindowScale(shift) => Some(shift.min(14)),
+                _ => None,
+            }),
+            stamp: options().find_map(|option| match option {
+                TcpOptionElement::Timestamp(value, _) => Some(value),
+                _ => None,
+            }),
             payload_bytes: payload.len(),
         })
     }

@@ -6,7 +6,7 @@ use super::raw::Place;
 use super::script::{Script, Session};
 use super::world::Event;
 use std::net::Ipv4Addr;
-use xdphttpd::net::{Duration, Instant, Limits, pool};
+use xdphttpd::net::{Algorithm, Duration, Instant, Limits, pool};
 use xdphttpd::wire::Impairments;
 
 /// Connections that no scenario of this size can fill.
@@ -20,6 +20,7 @@ pub struct Scenario {
     pub events: Vec<(Instant, Event)>,
     /// Towards the server, and from it.
     pub impairments: [Impairments; 2],
+    pub congestion: Algorithm,
     /// Room of the server's TX ring.
     pub tx_frames: usize,
     pub max_connections: usize,
@@ -43,6 +44,7 @@ impl Scenario {
             attackers: Vec::new(),
             events: Vec::new(),
             impairments: [Impairments::NONE; 2],
+            congestion: Algorithm::Cubic,
             tx_frames: 2_048,
             max_connections: PLENTY,
             sockets: None,

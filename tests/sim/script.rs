@@ -91,6 +91,24 @@ pub enum Vanish {
     OnFin,
 }
 
+/// What a host's TCP can do, and how long it puts ACKs off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    pub sack: bool,
+    pub timestamps: bool,
+    pub window_scale: bool,
+    pub ack_delay: Option<Duration>,
+}
+
+impl Dialect {
+    pub const MODERN: Dialect = Dialect {
+        sack: true,
+        timestamps: false,
+        window_scale: true,
+        ack_delay: Some(Duration::from_millis(10)),
+    };
+}
+
 /// A host's whole life.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -105,6 +123,7 @@ pub struct Script {
     pub next_mac: [u8; 6],
     pub mtu_bytes: usize,
     pub window_bytes: usize,
+    pub dialect: Dialect,
     ports: Vec<u16>,
 }
 
@@ -121,6 +140,7 @@ impl Script {
             next_mac: place.mac,
             mtu_bytes: 1_500,
             window_bytes: 64 * 1024,
+            dialect: Dialect::MODERN,
         }
     }
 

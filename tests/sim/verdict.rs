@@ -55,7 +55,10 @@ pub fn judge(world: &World, terms: &Terms) -> Report {
         simulated_us: world.simulated().total_micros(),
         digest: world.watch.digest(),
         frames: world.to_server.tally.delivered + world.to_clients.tally.sent,
-        violations: world.complaints.first().cloned().into_iter().collect(),
+        violations: [&world.complaints, &world.watch.complaints]
+            .into_iter()
+            .flat_map(|complaints| complaints.first().cloned())
+            .collect(),
         ..Report::default()
     };
     for outcome in world.clients.iter().flat_map(|client| &client.outcomes) {
@@ -140,6 +143,7 @@ fn excuse(outcome: &Outcome, world: &World, terms: &Terms) -> Option<&'static st
         (world.loader.failed.get() > 0, "file not readable"),
         (exposed(Known::ForgedRst), "borne: forged RST"),
         (exposed(Known::ForgedMac), "borne: forged MAC"),
+        (exposed(Known::BlackHole), "borne: black hole"),
         (stuck && bear(Known::ZeroWindow), HANGS),
         (all && bear(Known::LostFin), "borne: lost FIN"),
         (hasty && bear(Known::Hasty), "borne: hasty"),

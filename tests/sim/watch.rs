@@ -2,6 +2,7 @@
 //! to somebody who sees all.
 
 use super::raw::{Endpoint, Seen, after};
+use super::rules::Rules;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use xdphttpd::net::{Duration, FrameSink, Instant};
@@ -44,6 +45,7 @@ pub struct Flow {
     /// When the wire, or the line at the server's door, had kept server and client
     /// apart for so long that either may have given up.
     pub blamed_at: Option<Instant>,
+    rules: Rules,
 }
 
 /// Sees every frame.
@@ -57,10 +59,15 @@ pub struct Watch {
     captures: usize,
     /// Until when nothing passed, or nobody was there, for a time worth naming.
     pub blackout_until: Instant,
+    /// Larger frames of the server's are swallowed, and that is no loss to blame the
+    /// wire for: a sender has to find it out.
+    black_hole_bytes: Option<usize>,
+    /// What the server sent and should not have.
+    pub complaints: Vec<String>,
 }
 
 impl Watch {
-    pub fn new(trace: bool) -> Watch {
+    pub fn new(trace: bool, black_hole_bytes: Option<usize>) -> Watch {
         Watch {
             now: Instant::ZERO,
             digest: DefaultHasher::new(),
@@ -69,6 +76,8 @@ impl Watch {
             captured: Vec::new(),
             captures: 0,
             blackout_until: Instant::ZERO,
+            black_hole_bytes,
+            complaints: Vec::new(),
         }
     }
 
@@ -110,6 +119,7 @@ impl Watch {
             self.flows.insert(seen.from, Flow::begin(&seen, now));
         }
         if let Some(flow) = self.flows.get_mut(&seen.from) {
+            flow.rules.hear(&seen);
             flow.hear(&seen, now);
         }
         self.show("-> ", &seen, seen.from);
@@ -121,12 +131,20 @@ impl Watch {
         let Some(seen) = Seen::read(frame) else {
             return self.say("<-  a frame that is no segment");
         };
-        if lost {
+        let is_swallowed = self
+            .black_hole_bytes
+            .is_some_and(|largest| frame.len() > largest);
+        if lost && !is_swallowed {
             self.note_loss(seen.to);
         }
         self.judge_silence(seen.to);
         let now = self.now;
         if let Some(flow) = self.flows.get_mut(&seen.to) {
+            if let Some(what) = flow.rules.judge(&seen) {
+                let Endpoint { address, port } = seen.to;
+                self.complaints
+                    .push(format!("at {now} the server {what}, to {address}:{port}"));
+            }
             flow.be_told(&seen, now);
         }
         self.show(if lost { "X<-" } else { " <-" }, &seen, seen.to);
@@ -220,6 +238,7 @@ impl Flow {
             sent_at: now,
             hasty_at: None,
             blamed_at: None,
+            rules: Rules::default(),
         }
     }
 

@@ -10,9 +10,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
-use xdphttpd::net::{
-    Algorithm, Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig,
-};
+use xdphttpd::net::{Duration, FrameSink, Instant, Policy, RxChecksum, Stack, StackConfig};
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{Limits, Site};
 use xdphttpd::wire::{Direction, Impairments};
@@ -88,7 +86,7 @@ fn server(
             rx_checksum: RxChecksum::Strict,
         },
         mtu_bytes: MTU_BYTES,
-        congestion: Algorithm::Cubic,
+        congestion: scenario.congestion,
         limits: scenario.limits(),
     };
     let site = Site::new(loader, Limits::default());
@@ -119,7 +117,7 @@ impl World {
             stack: server(files.root(), loader.clone(), &scenario),
             to_server: direction(inwards, RX_FRAMES, seed),
             to_clients: direction(outwards, scenario.tx_frames, seed ^ 0x5555_5555),
-            watch: Watch::new(trace),
+            watch: Watch::new(trace, outwards.black_hole_bytes),
             clients: (seed..)
                 .zip(scenario.clients)
                 .map(|(seed, script)| Client::new(script, seed))
