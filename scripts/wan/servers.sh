@@ -29,8 +29,10 @@ stop_server() {
 
 # start_ours CONGESTION
 start_ours() {
+    # Before it starts, or the line of the one before would do for ready.
+    : >"$SCRATCH/ours.log"
     taskset -c "$SERVER_CORE" "$BIN" -d "$ENVIRONMENT" --root "$WWW" --cores "$SERVER_CORE" \
-        --stats $STATS_EVERY_S --congestion "$1" "${OURS_OPTIONS[@]}" >"$SCRATCH/ours.log" &
+        --stats $STATS_EVERY_S --congestion "$1" "${OURS_OPTIONS[@]}" >>"$SCRATCH/ours.log" &
     SERVERS[ours]=$!
     wait_ready "${SERVERS[ours]}" "$SCRATCH/ours.log" || die "see what xdphttpd said above"
     grep "^$READY" "$SCRATCH/ours.log" >"$SCRATCH/ours.ready"
