@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// Destination and source at the beginning of an Ethernet frame.
 const LINK_ADDRESSES_BYTES: usize = 12;
+/// The whole of its header.
+const ETHERNET_BYTES: usize = 14;
 
 /// Frames that would stand in line for longer are lost: a slow link's buffer.
 const LONGEST_LINE: Duration = Duration::from_secs(1);
@@ -33,6 +35,8 @@ pub struct Impairments {
     pub jitter: Duration,
     /// What the link carries; frames stand in line for it. `None`: any amount.
     pub bytes_per_s: Option<u64>,
+    /// Larger IP packets vanish: the path has a link of this MTU, and nobody says so.
+    pub path_mtu_bytes: usize,
 }
 
 impl Impairments {
@@ -45,6 +49,7 @@ impl Impairments {
         delay: Duration::from_micros(50),
         jitter: Duration::from_micros(500),
         bytes_per_s: None,
+        path_mtu_bytes: usize::MAX,
     };
 }
 
@@ -151,9 +156,11 @@ impl Direction {
             delay,
             jitter,
             bytes_per_s,
+            path_mtu_bytes,
             ..
         } = self.impairments;
-        if self.random.chance(loss) || self.is_cut {
+        let is_too_large = frame.len().saturating_sub(ETHERNET_BYTES) > path_mtu_bytes;
+        if self.random.chance(loss) || self.is_cut || is_too_large {
             self.tally.lost += 1;
             return;
         }
@@ -327,6 +334,19 @@ mod tests {
         assert_eq!(wire.deliver(Instant::from_secs(1)), Some(vec![3]));
         assert_eq!(wire.deliver(Instant::from_secs(1)), None);
         assert_eq!((wire.tally.lost, wire.tally.delivered), (2, 1));
+    }
+
+    #[test]
+    fn packets_larger_than_the_path_carries_vanish() {
+        let narrow = Impairments {
+            path_mtu_bytes: 20,
+            ..Impairments::NONE
+        };
+        let mut wire = Direction::new(narrow, 10, 64, 1);
+        for bytes in [33, 34, 35] {
+            assert!(wire.sender(Instant::ZERO).send(&vec![0; bytes]));
+        }
+        assert_eq!((wire.in_flight(), wire.tally.lost), (2, 1));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::congestion::{Algorithm, Congestion, Controller};
 use super::demux::{Segment, after};
 use super::device::TextSent;
 use super::handshake::Synchronized;
-use super::options::{self, Peer};
+use super::mtu::{BlackHole, Mss, TIMESTAMPS_BYTES};
+use super::options;
 use super::pool::SEND_BUFFER_BYTES;
 use super::recovery::text::Text;
 use super::recovery::{Heard, Recovery, Repair, Tally};
@@ -28,8 +29,6 @@ const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 /// Segments that there is memory for from one use to the next.
 const KEPT_SEGMENTS: usize = 64;
-/// The timestamps option, with its two NOPs.
-const TIMESTAMPS_BYTES: u16 = 12;
 
 /// See the [module](self).
 pub struct Sender {
@@ -47,8 +46,7 @@ pub struct Sender {
     max_window_bytes: u32,
     /// Until when the peer's window, which is closed, is left alone.
     held_until: Option<Instant>,
-    /// Payload of a full segment, bytes.
-    mss_bytes: u16,
+    mss: Mss,
     sent_at: Instant,
     recovery: Recovery,
     congestion: Congestion,
@@ -66,15 +64,6 @@ pub struct Path {
     pub congestion: Algorithm,
 }
 
-impl Path {
-    /// Payload of a full segment to `peer`, bytes.
-    fn mss_bytes(&self, peer: &Peer) -> u16 {
-        let ours = self.mtu_bytes.saturating_sub(40).min(u16::MAX.into()) as u16;
-        let options = if peer.timestamps { TIMESTAMPS_BYTES } else { 0 };
-        ours.min(peer.mss).saturating_sub(options).max(1)
-    }
-}
-
 /// What limits how much may be handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
@@ -89,8 +78,10 @@ pub struct Allowance {
 impl Sender {
     /// The sending half of the connection that a handshake made.
     pub fn new(made: &Synchronized, path: Path, now: Instant) -> Sender {
-        let mss_bytes = path.mss_bytes(&made.peer);
-        let algorithm = path.congestion;
+        let mss = Mss::new(path.mtu_bytes, &made.peer);
+        let (algorithm, mss_bytes) = (path.congestion, mss.bytes());
+        let mut recovery = Recovery::new(0, now);
+        recovery.watch(BlackHole::new(&mss));
         Sender {
             una: made.snd_nxt,
             una_offset: 0,
@@ -100,9 +91,9 @@ impl Sender {
             shift: made.peer.window_shift.unwrap_or(0),
             max_window_bytes: 0,
             held_until: None,
-            mss_bytes,
+            mss,
             sent_at: now,
-            recovery: Recovery::new(0, now),
+            recovery,
             congestion: Congestion::new(algorithm, mss_bytes, now, made.snd_nxt.into()),
             pacer: Pacer::new(mss_bytes),
             text: Text::default(),
@@ -112,6 +103,12 @@ impl Sender {
     /// SND.UNA.
     pub fn una(&self) -> u32 {
         self.una
+    }
+
+    /// Which of the [`packet_sizes`](super::mtu::packet_sizes) it keeps to.
+    #[inline]
+    pub fn packet_step(&self) -> usize {
+        self.mss.step()
     }
 
     /// After the last byte that was handed over: where FIN will be.
@@ -267,7 +264,7 @@ impl Sender {
         if self.held_until.is_some_and(|until| now < until) {
             return allowance;
         }
-        let mss_bytes = u64::from(self.mss_bytes);
+        let mss_bytes = u64::from(self.mss.bytes());
         let unsent = u64::from(self.end.wrapping_sub(self.sent));
         let (_, window) = self.shadow();
         let peer_bytes = match (u64::from(window) << self.shift, self.unacknowledged()) {
@@ -382,7 +379,13 @@ impl Sender {
 
     /// Does what is due.
     pub fn on_timer(&mut self, now: Instant) {
-        self.recovery.on_timer(now, &mut self.congestion);
+        if self.recovery.on_timer(now, &mut self.congestion) && self.mss.fall() {
+            let mss_bytes = self.mss.bytes();
+            self.congestion.on_mss(mss_bytes);
+            self.pacer.on_mss(mss_bytes);
+            self.recovery
+                .on_mss(mss_bytes.into(), BlackHole::new(&self.mss), now);
+        }
     }
 
     // --- memory ------------------------------------------------------------------
