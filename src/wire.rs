@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 
 /// Destination and source at the beginning of an Ethernet frame.
 const LINK_ADDRESSES_BYTES: usize = 12;
-/// The whole of its header.
-const ETHERNET_BYTES: usize = 14;
 
 /// Frames that would stand in line for longer are lost: a slow link's buffer.
 const LONGEST_LINE: Duration = Duration::from_secs(1);
@@ -35,8 +33,8 @@ pub struct Impairments {
     pub jitter: Duration,
     /// What the link carries; frames stand in line for it. `None`: any amount.
     pub bytes_per_s: Option<u64>,
-    /// Larger IP packets vanish: the path has a link of this MTU, and nobody says so.
-    pub path_mtu_bytes: usize,
+    /// A router swallows larger frames and says nothing. `None`: there is none.
+    pub black_hole_bytes: Option<usize>,
 }
 
 impl Impairments {
@@ -49,7 +47,7 @@ impl Impairments {
         delay: Duration::from_micros(50),
         jitter: Duration::from_micros(500),
         bytes_per_s: None,
-        path_mtu_bytes: usize::MAX,
+        black_hole_bytes: None,
     };
 }
 
@@ -156,10 +154,10 @@ impl Direction {
             delay,
             jitter,
             bytes_per_s,
-            path_mtu_bytes,
+            black_hole_bytes,
             ..
         } = self.impairments;
-        let is_too_large = frame.len().saturating_sub(ETHERNET_BYTES) > path_mtu_bytes;
+        let is_too_large = black_hole_bytes.is_some_and(|bytes| frame.len() > bytes);
         if self.random.chance(loss) || self.is_cut || is_too_large {
             self.tally.lost += 1;
             return;
@@ -337,9 +335,9 @@ mod tests {
     }
 
     #[test]
-    fn packets_larger_than_the_path_carries_vanish() {
+    fn a_black_hole_swallows_large_frames() {
         let narrow = Impairments {
-            path_mtu_bytes: 20,
+            black_hole_bytes: Some(34),
             ..Impairments::NONE
         };
         let mut wire = Direction::new(narrow, 10, 64, 1);

@@ -6,6 +6,7 @@ use common::{Client, Lab, responses};
 use std::fs;
 use std::path::Path;
 use xdphttpd::net::Duration;
+use xdphttpd::net::demux::ETHERNET_HEADER_BYTES;
 use xdphttpd::wire::{Impairments, SplitMix};
 
 const LARGE_BYTES: usize = 1_000_000;
@@ -19,9 +20,10 @@ const PATH: Impairments = Impairments {
     ..Impairments::NONE
 };
 
+/// The same through a router that swallows larger IP packets.
 fn narrow(path_mtu_bytes: usize) -> Impairments {
     Impairments {
-        path_mtu_bytes,
+        black_hole_bytes: Some(ETHERNET_HEADER_BYTES + path_mtu_bytes),
         ..PATH
     }
 }
