@@ -27,8 +27,8 @@ struct Path {
     loss: u32,
     reorder: u32,
     hold_us: u64,
-    /// 0: any amount.
-    bytes_per_s: u64,
+    /// `None`: any amount.
+    bytes_per_s: Option<u64>,
     queue_us: u64,
 }
 
@@ -39,7 +39,7 @@ const CLEAN: Path = Path {
     loss: 0,
     reorder: 0,
     hold_us: 0,
-    bytes_per_s: 0,
+    bytes_per_s: None,
     queue_us: 100_000,
 };
 const MBIT: u64 = 125_000;
@@ -50,7 +50,7 @@ const PATHS: &[Path] = &[
         bytes: 20_000_000,
         one_way_us: 40,
         loss: 50,
-        bytes_per_s: 8_000 * MBIT,
+        bytes_per_s: Some(8_000 * MBIT),
         ..CLEAN
     },
     Path {
@@ -62,35 +62,35 @@ const PATHS: &[Path] = &[
     Path {
         name: "20 ms, 1 % loss, 30 MB",
         loss: 10,
-        bytes_per_s: 1_000 * MBIT,
+        bytes_per_s: Some(1_000 * MBIT),
         ..CLEAN
     },
     Path {
         name: "20 ms, 30 % late by 2 ms",
         reorder: 300,
         hold_us: 2_000,
-        bytes_per_s: 1_000 * MBIT,
+        bytes_per_s: Some(1_000 * MBIT),
         ..CLEAN
     },
     Path {
         name: "50 ms, 14 kB",
         bytes: 14_000,
         one_way_us: 25_000,
-        bytes_per_s: 100 * MBIT,
+        bytes_per_s: Some(100 * MBIT),
         ..CLEAN
     },
     Path {
         name: "50 ms, 100 kB",
         bytes: 100_000,
         one_way_us: 25_000,
-        bytes_per_s: 100 * MBIT,
+        bytes_per_s: Some(100 * MBIT),
         ..CLEAN
     },
     Path {
         name: "50 ms, 100 Mbit/s, 10 MB",
         bytes: 10_000_000,
         one_way_us: 25_000,
-        bytes_per_s: 100 * MBIT,
+        bytes_per_s: Some(100 * MBIT),
         ..CLEAN
     },
     Path {
@@ -98,7 +98,7 @@ const PATHS: &[Path] = &[
         bytes: 10_000_000,
         one_way_us: 100_000,
         loss: 1,
-        bytes_per_s: 1_000 * MBIT,
+        bytes_per_s: Some(1_000 * MBIT),
         ..CLEAN
     },
     Path {
@@ -210,12 +210,12 @@ impl World {
             return;
         }
         let mut due = self.now;
-        if self.path.bytes_per_s > 0 {
+        if let Some(rate) = self.path.bytes_per_s {
             if self.free_at > self.now + Duration::from_micros(self.path.queue_us) {
                 self.queue_drops += 1;
                 return;
             }
-            let us = (to - from + 66) * 1_000_000 / self.path.bytes_per_s;
+            let us = (to - from + 66) * 1_000_000 / rate;
             self.free_at = self.free_at.max(self.now) + Duration::from_micros(us);
             due = self.free_at;
         }

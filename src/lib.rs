@@ -33,8 +33,8 @@
 //!    segment deserves. [`net::isn`] gives a new one its number (RFC 6528), a
 //!    [`net::cookie`] one that is not remembered. In a connection [`net::check`]
 //!    judges the segment before anything believes it (RFC 5961).
-//! 5. [`net::stack`] has smoltcp move that one connection: one `Interface` a
-//!    worker, one `SocketSet` of one socket a connection, so that the cost does
+//! 5. [`net::stack`] has smoltcp move that one connection: one `Interface` for each
+//!    size of packets a worker, one `SocketSet` of one socket a connection, so that the cost does
 //!    not depend on how many there are. [`net::timers`] is a timer wheel. A flow
 //!    that no worker's table has is passed on by the [`relay`] to the next one.
 //! 6. [`service`] carries readable bytes to [`http::Conn`] and takes its
@@ -91,6 +91,10 @@
 //! What all that comes to is seen from outside: [`stats`] are totals, copied out by the
 //! worker now and then; [`net::figures`] are a connection's, copied when somebody asks
 //! (SIGUSR1), a bounded number in one round. [`report`] puts both into words.
+//!
+//! Nobody tells us that packets are too large for the path. [`net::mtu`] finds it out
+//! from time-outs in a row; then recovery cuts what is in flight to pieces, and an
+//! `Interface` of a smaller MTU has smoltcp cut what follows so.
 //!
 //! # Rules of ownership
 //!

@@ -110,6 +110,45 @@ fn clients_behind_a_router_share_its_link_address() {
     server.stop();
 }
 
+/// The lab's namespace forwards for a client behind a link of 1280 bytes. Whether it
+/// says so to the server or not, whose kernel takes ICMP, whole files arrive.
+#[test]
+fn a_smaller_mtu_in_the_middle_of_the_path() {
+    for says_so in [true, false] {
+        let lab = Lab::new();
+        let body = noise(4, 3 << 20);
+        lab.file("file", &body);
+        let server = lab.serve(&[]);
+        let far = Far::new(&lab);
+        far.narrow(&lab, 1280);
+        if !says_so {
+            let rule = "add table ip hole; \
+                add chain ip hole out { type filter hook output priority 0; }; \
+                add rule ip hole out icmp type destination-unreachable drop";
+            lab.run(&["nft", rule]);
+        }
+        let url = lab.url("/file");
+        let got = far.run(&["curl", "-sS", "--max-time", "60", &url]);
+        assert_same(&got, &body);
+        assert!(too_large(&lab) > 0, "the router has dropped some");
+        server.stop();
+    }
+}
+
+/// How many packets the lab's namespace could not send on for their size.
+fn too_large(lab: &Lab) -> u64 {
+    let text = lab::text(lab.run(&["cat", "/proc/net/snmp"]));
+    // A line of names, and one of their values.
+    let mut lines = text.lines().filter(|line| line.starts_with("Ip:"));
+    let mut words = || lines.next().unwrap_or_default().split(' ');
+    let (names, values) = (words(), words());
+    let mut pairs = names.zip(values);
+    let (_, count) = pairs
+        .find(|(name, _)| *name == "FragFails")
+        .expect("it counts them");
+    count.parse().expect("a number")
+}
+
 /// A namespace behind the lab's.
 struct Far(String);
 
@@ -135,6 +174,14 @@ impl Far {
         // Nothing here leads back: answers follow the link address.
         lab.run(&["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
         far
+    }
+
+    /// The way there carries packets of so many bytes.
+    fn narrow(&self, lab: &Lab, mtu: u32) {
+        ip(&format!(
+            "-n {} route replace 192.168.{}.0/24 dev far mtu lock {mtu}",
+            lab.name, lab.number
+        ));
     }
 
     fn run(&self, words: &[&str]) -> Vec<u8> {

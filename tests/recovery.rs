@@ -6,6 +6,8 @@
 mod hostile;
 #[path = "recovery/model.rs"]
 mod model;
+#[path = "recovery/pieces.rs"]
+mod pieces;
 #[path = "recovery/probe.rs"]
 mod probe;
 #[path = "recovery/reno.rs"]

@@ -4,6 +4,8 @@
 //! input = { step:u8 ... }
 //! step % 8 = 0, 1   segments:u8 length:u8           new data
 //!            2      time:u8                         passes; a timer may run out
+//!                                                   (bit 7: if it is the last one,
+//!                                                   segments are half as large now)
 //!            3..=5  una:distance blocks:u8 { start:distance length:distance }
 //!                                                   an ACK
 //!            6      repairs:u8 window:u16           are made, as far as it allows
@@ -17,10 +19,13 @@ use super::input::Input;
 use std::ops::Range;
 use std::path::Path;
 use xdphttpd::net::congestion::{Ack, Controller, Loss};
-use xdphttpd::net::recovery::{Duration, Heard, Instant, Recovery};
+use xdphttpd::net::mtu::BlackHole;
+use xdphttpd::net::recovery::scoreboard::Segment;
+use xdphttpd::net::recovery::{Duration, Heard, Instant, MAX_SEGMENTS, Recovery};
 
 const CARRIES_TEXT: u8 = 0x80;
 const HAS_D_SACK: u8 = 0x40;
+const FALLS: u8 = 0x80;
 /// Boards longer than this are checked only now and then.
 const SHORT: usize = 64;
 
@@ -84,6 +89,8 @@ struct World {
     recovery: Recovery,
     judge: Judge,
     now: Instant,
+    /// What segments carry at most.
+    mss: u32,
     steps: usize,
 }
 
@@ -98,13 +105,14 @@ pub fn run(_site: &Path, input: &[u8]) {
             una: 0,
         },
         now: Instant::ZERO,
+        mss: u8::MAX.into(),
         steps: 0,
     };
     while !input.is_empty() {
         let step = input.u8();
         match step % 8 {
             0 | 1 => world.send(input.u8(), input.u8()),
-            2 => world.pass(Duration::from_micros(input.time_us())),
+            2 => world.pass(Duration::from_micros(input.time_us()), step & FALLS != 0),
             3..=5 => world.hear(step, &mut input),
             6 => world.repair(input.u8(), input.u16()),
             _ => world.recovery.note_app_limited(),
@@ -118,18 +126,31 @@ impl World {
     fn send(&mut self, segments: u8, len: u8) {
         for _ in 0..segments {
             if self.recovery.has_room() {
-                let len = u32::from(len.max(1));
+                let len = u32::from(len).clamp(1, self.mss);
                 self.recovery.on_send(len, self.now, &mut self.judge);
             }
         }
         self.recovery.note_window_limited();
     }
 
-    fn pass(&mut self, time: Duration) {
+    fn pass(&mut self, time: Duration, falls: bool) {
         self.now += time;
+        let timeouts = self.recovery.tally.timeouts;
         self.recovery.on_timer(self.now, &mut self.judge);
+        if falls && self.recovery.tally.timeouts > timeouts {
+            self.fall();
+        }
         let next_at = self.recovery.next_at();
         assert!(next_at.is_none_or(|at| at > self.now), "due again");
+    }
+
+    fn fall(&mut self) {
+        self.mss = (self.mss / 2).max(1);
+        self.recovery.on_mss(self.mss, BlackHole::NONE, self.now);
+        let board = self.recovery.board();
+        board.check();
+        let is_cut = |segment: &Segment| segment.is_sacked || segment.len <= self.mss;
+        assert!(board.len() > 2 * MAX_SEGMENTS || board.iter().all(is_cut));
     }
 
     fn hear(&mut self, step: u8, input: &mut Input<'_>) {
@@ -194,7 +215,7 @@ impl World {
                 break;
             };
             self.now = self.now.max(at);
-            self.pass(Duration::ZERO);
+            self.pass(Duration::ZERO, false);
             self.repair(255, u16::MAX);
             self.check();
         }

@@ -110,6 +110,7 @@ mod tests {
             timeouts: 4,
             episodes: 5,
             undone: 6,
+            mtu_falls: 1,
         };
         let mut counts = Counts::default();
         counts.add(&tally(7));

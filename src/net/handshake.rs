@@ -6,6 +6,7 @@
 
 use super::check::Challenges;
 use super::demux::{Flow, LinkAddresses, Segment};
+use super::mtu::offered_mss;
 use super::options::{self, Clock, Peer, Timestamps};
 use super::reply::{Offer, Reply};
 use super::tcb::{RECEIVE_BUFFER_BYTES, WINDOW_SHIFT};
@@ -14,8 +15,6 @@ use smoltcp::wire::TcpControl;
 
 /// RFC 6298 §2: the first retransmission timeout; it doubles each time.
 const FIRST_REPEAT: Duration = Duration::from_secs(1);
-/// IP and TCP header without options, bytes: what an MSS leaves of an MTU.
-const HEADERS_BYTES: usize = 40;
 
 /// A connection whose handshake is complete.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +59,7 @@ impl SynAck {
             control: TcpControl::Syn,
             window: RECEIVE_BUFFER_BYTES as u16,
             offer: Some(Offer {
-                mss: mtu_bytes.saturating_sub(HEADERS_BYTES).min(u16::MAX.into()) as u16,
+                mss: offered_mss(mtu_bytes),
                 window_shift: self.peer.window_shift.map(|_| WINDOW_SHIFT),
                 sack: self.peer.sack,
             }),

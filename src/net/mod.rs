@@ -9,7 +9,8 @@
 //! [`pool`], over a [`device`]) and the [`app`]lication move, [`timers`]
 //! remembers when it wants another, and what it sends leaves through a [`link`].
 //! The `sender` of a connection holds what is in flight: [`congestion`] says how
-//! much may be, [`recovery`] what of it is lost and to be sent again.
+//! much may be, [`recovery`] what of it is lost and to be sent again, and [`mtu`]
+//! how large its segments are.
 //! Once all is said, [`closing`] keeps what is left of it.
 //!
 //! [`limits`] bound all of that, [`ranks`] and [`sources`] find whom they hit, and
@@ -30,6 +31,7 @@ pub mod handshake;
 pub mod isn;
 pub mod limits;
 pub mod link;
+pub mod mtu;
 pub mod options;
 pub mod pool;
 pub mod ranks;

@@ -15,7 +15,8 @@ use super::demux::{Segment, after};
 use super::device::TextSent;
 use super::figures::{Counts, Sending};
 use super::handshake::Synchronized;
-use super::options::{self, Peer};
+use super::mtu::{BlackHole, Mss, TIMESTAMPS_BYTES};
+use super::options;
 use super::pool::SEND_BUFFER_BYTES;
 use super::recovery::text::Text;
 use super::recovery::{Heard, Recovery, Repair, Tally};
@@ -32,8 +33,6 @@ const OVERRIDE: Duration = Duration::from_millis(200);
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 /// Segments that there is memory for from one use to the next.
 const KEPT_SEGMENTS: usize = 64;
-/// The timestamps option, with its two NOPs.
-const TIMESTAMPS_BYTES: u16 = 12;
 
 /// See the [module](self).
 pub struct Sender {
@@ -51,8 +50,7 @@ pub struct Sender {
     max_window_bytes: u32,
     /// Until when the peer's window, which is closed or silly, is left alone.
     held_until: Option<Instant>,
-    /// Payload of a full segment, bytes.
-    mss_bytes: u16,
+    mss: Mss,
     sent_at: Instant,
     recovery: Recovery,
     congestion: Congestion,
@@ -70,15 +68,6 @@ pub struct Path {
     pub mtu_bytes: usize,
     /// The congestion control.
     pub congestion: Algorithm,
-}
-
-impl Path {
-    /// Payload of a full segment to `peer`, bytes.
-    fn mss_bytes(&self, peer: &Peer) -> u16 {
-        let ours = self.mtu_bytes.saturating_sub(40).min(u16::MAX.into()) as u16;
-        let options = if peer.timestamps { TIMESTAMPS_BYTES } else { 0 };
-        ours.min(peer.mss).saturating_sub(options).max(1)
-    }
 }
 
 /// What limits how much may be handed over.
@@ -112,8 +101,10 @@ impl Allowance {
 impl Sender {
     /// The sending half of the connection that a handshake made.
     pub fn new(made: &Synchronized, path: Path, now: Instant) -> Sender {
-        let mss_bytes = path.mss_bytes(&made.peer);
-        let algorithm = path.congestion;
+        let mss = Mss::new(path.mtu_bytes, &made.peer);
+        let (algorithm, mss_bytes) = (path.congestion, mss.bytes());
+        let mut recovery = Recovery::new(0, now);
+        recovery.watch(BlackHole::new(&mss));
         Sender {
             una: made.snd_nxt,
             una_offset: 0,
@@ -123,9 +114,9 @@ impl Sender {
             shift: made.peer.window_shift.unwrap_or(0),
             max_window_bytes: 0,
             held_until: None,
-            mss_bytes,
+            mss,
             sent_at: now,
-            recovery: Recovery::new(0, now),
+            recovery,
             congestion: Congestion::new(algorithm, mss_bytes, now, made.snd_nxt.into()),
             pacer: Pacer::new(mss_bytes),
             counts: Counts::default(),
@@ -136,6 +127,12 @@ impl Sender {
     /// SND.UNA.
     pub fn una(&self) -> u32 {
         self.una
+    }
+
+    /// Which of the [`packet_sizes`](super::mtu::packet_sizes) it keeps to.
+    #[inline]
+    pub fn packet_step(&self) -> usize {
+        self.mss.step()
     }
 
     /// After the last byte that was handed over: where FIN will be.
@@ -192,7 +189,7 @@ impl Sender {
             threshold_bytes: finite(congestion.threshold_bytes()),
             in_flight_bytes: recovery.in_flight_bytes(),
             peer_window_bytes: self.window_bytes(),
-            mss_bytes: self.mss_bytes,
+            mss_bytes: self.mss.bytes(),
             srtt: rtt.smoothed(),
             rttvar: rtt.smoothed().map(|_| rtt.variance()),
             min_rtt: rtt.least(),
@@ -319,13 +316,13 @@ impl Sender {
             bytes: 0,
             by_congestion: false,
             by_pace: false,
-            segment_bytes: self.mss_bytes,
+            segment_bytes: self.mss.bytes(),
             least_bytes: self.least_bytes(),
         };
         if self.held_until.is_some_and(|until| now < until) {
             return allowance;
         }
-        let mss_bytes = u64::from(self.mss_bytes);
+        let mss_bytes = u64::from(self.mss.bytes());
         let unsent = u64::from(self.end.wrapping_sub(self.sent));
         let (_, window) = self.shadow();
         let peer_bytes = match (u64::from(window) << self.shift, self.unacknowledged()) {
@@ -373,8 +370,8 @@ impl Sender {
         let half = (self.max_window_bytes / 2).min(u16::MAX.into()) as u16;
         match self.held_until {
             Some(_) => 0, // it has waited long enough
-            None if self.unacknowledged() > 0 => self.mss_bytes,
-            None => self.mss_bytes.min(half),
+            None if self.unacknowledged() > 0 => self.mss.bytes(),
+            None => self.mss.bytes().min(half),
         }
     }
 
@@ -461,7 +458,13 @@ impl Sender {
 
     /// Does what is due.
     pub fn on_timer(&mut self, now: Instant) {
-        self.recovery.on_timer(now, &mut self.congestion);
+        if self.recovery.on_timer(now, &mut self.congestion) && self.mss.fall() {
+            let mss_bytes = self.mss.bytes();
+            self.congestion.on_mss(mss_bytes);
+            self.pacer.on_mss(mss_bytes);
+            self.recovery
+                .on_mss(mss_bytes.into(), BlackHole::new(&self.mss), now);
+        }
     }
 
     // --- memory ------------------------------------------------------------------

@@ -213,7 +213,7 @@ mod tests {
             (
                 vec![(0, listing(&[], 0, 0, 1))],
                 none + "\n  recovery: 1 segment sent again (10.00 %), 0 in vain, 0 probes, \
-                        0 time-outs, 0 episodes, 0 undone",
+                        0 time-outs, 0 episodes, 0 undone, 0 MTU falls",
             ),
             (
                 vec![(0, listing(&[], 0, 9, 0))],
@@ -227,7 +227,7 @@ mod tests {
                 format!(
                     "connections: 7 open, 2 in motion, 5 at rest\n  {TRIED} queue:0\n  {FRESH} \
                      queue:3\n  recovery: 3 segments sent again (10.00 %), 0 in vain, 0 probes, \
-                     0 time-outs, 0 episodes, 0 undone"
+                     0 time-outs, 0 episodes, 0 undone, 0 MTU falls"
                 ),
             ),
             (

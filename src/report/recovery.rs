@@ -18,7 +18,7 @@ pub fn line(all: &Tally, last: Option<&Tally>) -> Option<String> {
         share(all.repairs.saturating_sub(last.repairs), segments)
     });
     Some(format!(
-        "recovery: {} sent again ({}{}), {} in vain, {}, {}, {}, {} undone",
+        "recovery: {} sent again ({}{}), {} in vain, {}, {}, {}, {} undone, {}",
         plural(all.repairs, "segment"),
         share(all.repairs, all.segments),
         of_late.map_or(String::new(), |share| format!(", of late {share}")),
@@ -27,6 +27,7 @@ pub fn line(all: &Tally, last: Option<&Tally>) -> Option<String> {
         plural(all.timeouts, "time-out"),
         plural(all.episodes, "episode"),
         all.undone,
+        plural(all.mtu_falls, "MTU fall"),
     ))
 }
 
@@ -54,6 +55,7 @@ mod tests {
             timeouts: 1,
             episodes: 1,
             undone: 1,
+            mtu_falls: 0,
         };
         let many = Tally {
             segments: 37_000,
@@ -63,6 +65,7 @@ mod tests {
             timeouts: 0,
             episodes: 8,
             undone: 2,
+            mtu_falls: 0,
         };
         let probes = Tally {
             segments: 9,
@@ -85,7 +88,7 @@ mod tests {
                 None,
                 Some(
                     "recovery: 1 segment sent again (2.00 %), 1 in vain, 1 probe, 1 time-out, \
-                     1 episode, 1 undone",
+                     1 episode, 1 undone, 0 MTU falls",
                 ),
             ),
             (
@@ -97,7 +100,7 @@ mod tests {
                 }),
                 Some(
                     "recovery: 120 segments sent again (0.32 %, of late 2.00 %), 3 in vain, \
-                     5 probes, 0 time-outs, 8 episodes, 2 undone",
+                     5 probes, 0 time-outs, 8 episodes, 2 undone, 0 MTU falls",
                 ),
             ),
             (
@@ -105,7 +108,7 @@ mod tests {
                 Some(many),
                 Some(
                     "recovery: 120 segments sent again (0.32 %, of late 0.00 %), 3 in vain, \
-                     5 probes, 0 time-outs, 8 episodes, 2 undone",
+                     5 probes, 0 time-outs, 8 episodes, 2 undone, 0 MTU falls",
                 ),
             ),
             (
@@ -113,7 +116,7 @@ mod tests {
                 None,
                 Some(
                     "recovery: 0 segments sent again (0.00 %), 0 in vain, 2 probes, \
-                     0 time-outs, 0 episodes, 0 undone",
+                     0 time-outs, 0 episodes, 0 undone, 0 MTU falls",
                 ),
             ),
             (
@@ -121,7 +124,7 @@ mod tests {
                 None,
                 Some(
                     "recovery: 1 segment sent again (<0.01 %), 0 in vain, 0 probes, \
-                     0 time-outs, 0 episodes, 0 undone",
+                     0 time-outs, 0 episodes, 0 undone, 0 MTU falls",
                 ),
             ),
         ] {

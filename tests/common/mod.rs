@@ -241,6 +241,11 @@ impl Client {
         }
     }
 
+    /// Sends another request on the same connection.
+    pub fn ask(&mut self, request: &[u8]) {
+        self.request.extend_from_slice(request);
+    }
+
     fn policy(&self) -> Policy {
         Policy {
             port: self.port,

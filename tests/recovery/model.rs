@@ -7,9 +7,17 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 use xdphttpd::net::congestion::{Ack, Algorithm, Congestion, Controller, Loss};
+use xdphttpd::net::mtu::{BlackHole, Mss};
+use xdphttpd::net::options::Peer;
 use xdphttpd::net::recovery::{Duration, Heard, Instant, Recovery, Repair};
 
 const MSS: u64 = 1_460;
+const PEER: Peer = Peer {
+    mss: MSS as u16,
+    window_shift: None,
+    sack: true,
+    timestamps: false,
+};
 /// More than this happens only when something goes round in circles.
 const MAX_EVENTS: usize = 200_000;
 
@@ -27,6 +35,9 @@ struct Case {
     doubled: u32,
     delayed_ack_ms: u64,
     has_sack: bool,
+    /// Larger segments vanish, once so many have been sent.
+    carries: u64,
+    narrow_after: u64,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -38,7 +49,11 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::sample::select(vec![0, 40, 200]),
         prop::bool::weighted(0.8),
     );
-    (any::<u64>(), path, ends).prop_map(|(seed, path, ends)| Case {
+    let narrow = (
+        prop::sample::select(vec![MSS, MSS, 1_240, 536]),
+        prop::sample::select(vec![0, 0, 20, 100]),
+    );
+    (any::<u64>(), path, ends, narrow).prop_map(|(seed, path, ends, narrow)| Case {
         seed,
         bytes: ends.0,
         window_segments: ends.1,
@@ -50,6 +65,8 @@ fn cases() -> impl Strategy<Value = Case> {
         doubled: path.4,
         delayed_ack_ms: ends.3,
         has_sack: ends.4,
+        carries: narrow.0,
+        narrow_after: narrow.1,
     })
 }
 
@@ -234,17 +251,24 @@ struct World {
     recovery: Recovery,
     window: Window,
     receiver: Receiver,
+    mss: Mss,
+    sent: u64,
 }
 
 impl World {
     fn new(case: &Case) -> World {
+        let mss = Mss::new(1_500, &PEER);
+        let mut recovery = Recovery::new(0, Instant::ZERO);
+        recovery.watch(BlackHole::new(&mss));
         World {
             case: case.clone(),
             random: fastrand::Rng::with_seed(case.seed),
             now: Instant::ZERO,
             events: BinaryHeap::new(),
             count: 0,
-            recovery: Recovery::new(0, Instant::ZERO),
+            recovery,
+            mss,
+            sent: 0,
             window: Window::new(case),
             receiver: Receiver::default(),
         }
@@ -258,6 +282,14 @@ impl World {
         self.count += 1;
         let at = self.now + Duration::from_micros(after_us);
         self.events.push(Reverse((at, self.count, event)));
+    }
+
+    /// Puts a segment on the path, unless it is too large.
+    fn carry_data(&mut self, start: u64, end: u64) {
+        self.sent += 1;
+        if self.sent <= self.case.narrow_after || end - start <= self.case.carries {
+            self.carry(Event::Data(start, end), self.case.loss);
+        }
     }
 
     /// Puts it on the path, if that takes it.
@@ -281,12 +313,12 @@ impl World {
             assert!(range.start <= repair.start && end <= range.end);
             assert!(repair.len > 0);
             self.recovery.on_repair(repair, self.now, &mut self.window);
-            self.carry(Event::Data(repair.start, end), self.case.loss);
+            self.carry_data(repair.start, end);
             self.check();
         }
         loop {
             let start = self.recovery.range().end;
-            let len = MSS.min(self.case.bytes - start);
+            let len = u64::from(self.mss.bytes()).min(self.case.bytes - start);
             if len == 0 {
                 self.recovery.note_app_limited();
                 return;
@@ -300,7 +332,7 @@ impl World {
             }
             self.recovery
                 .on_send(len as u32, self.now, &mut self.window);
-            self.carry(Event::Data(start, start + len), self.case.loss);
+            self.carry_data(start, start + len);
             self.check();
         }
     }
@@ -353,6 +385,16 @@ impl World {
         }
     }
 
+    fn time_out(&mut self) {
+        if self.recovery.on_timer(self.now, &mut self.window) && self.mss.fall() {
+            let black_hole = BlackHole::new(&self.mss);
+            let mss_bytes = self.mss.bytes().into();
+            self.recovery.on_mss(mss_bytes, black_hole, self.now);
+            let board = self.recovery.board();
+            assert!(board.iter().all(|s| s.is_sacked || s.len <= mss_bytes));
+        }
+    }
+
     fn check(&mut self) {
         self.recovery.board().check();
         let is_idle = self.recovery.is_idle();
@@ -380,7 +422,7 @@ impl World {
             assert!(timer_at.is_some(), "it waits forever");
             if event_at.is_none() || timer_at < event_at {
                 self.now = self.now.max(timer_at.unwrap_or(self.now));
-                self.recovery.on_timer(self.now, &mut self.window);
+                self.time_out();
                 assert!(self.recovery.next_at().is_none_or(|at| at > self.now));
             } else if let Some(Reverse((at, _, event))) = self.events.pop() {
                 self.now = at;
@@ -409,7 +451,9 @@ proptest! {
     /// delayed ACK.
     #[test]
     fn a_clean_path_needs_no_repairs(case in cases()) {
-        let clean = Case { loss: 0, ack_loss: 0, reordered: 0, doubled: 0, delayed_ack_ms: 0, ..case };
+        let clean = Case {
+            loss: 0, ack_loss: 0, reordered: 0, doubled: 0, delayed_ack_ms: 0, carries: MSS, ..case
+        };
         let tally = World::new(&clean).run().tally;
         prop_assert_eq!((tally.repairs, tally.episodes, tally.timeouts), (0, 0, 0));
     }
@@ -419,7 +463,7 @@ proptest! {
     fn what_is_lost_is_what_is_repaired(case in cases()) {
         let clean = Case {
             loss: case.loss / 6, ack_loss: 0, reordered: 0, doubled: 0, delayed_ack_ms: 0,
-            has_sack: true, window_segments: case.window_segments.max(8), ..case
+            has_sack: true, window_segments: case.window_segments.max(8), carries: MSS, ..case
         };
         let tally = World::new(&clean).run().tally;
         let in_vain = tally.spurious - tally.spurious.min(tally.probes + tally.timeouts * 2);

@@ -307,6 +307,16 @@ impl Controller for Cubic {
         self.last_ack_at = now;
         self.grow();
     }
+
+    /// As before the time-outs, but the window begins anew.
+    fn on_mss(&mut self, mss_bytes: u16) {
+        self.mss_bytes = mss_bytes.max(1);
+        self.shape = self.undo.take().unwrap_or(self.shape);
+        let first = initial_window_bytes(mss_bytes) as f64;
+        self.shape.window = self.shape.window.min(first);
+        self.shape.stage = None;
+        self.grow();
+    }
 }
 
 #[cfg(test)]

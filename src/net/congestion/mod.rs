@@ -56,6 +56,11 @@ pub trait Controller {
     /// Nothing was in flight for `idle`, longer than the retransmission timeout
     /// `rto`, and the sender goes on now (RFC 5681 §4.1, RFC 7661).
     fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration);
+
+    /// The path carries no segments larger than `mss_bytes`: it was for their size that
+    /// the last ones were lost, and their time-outs say nothing of how much may be in
+    /// flight. No more than the first window is from here on, nor than before them.
+    fn on_mss(&mut self, _mss_bytes: u16) {}
 }
 
 /// What an acknowledgment said, once the scoreboard had taken it in.
@@ -253,6 +258,10 @@ impl Controller for Congestion {
 
     fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration) {
         self.get_mut().on_idle(now, idle, rto);
+    }
+
+    fn on_mss(&mut self, mss_bytes: u16) {
+        self.get_mut().on_mss(mss_bytes);
     }
 }
 

@@ -64,6 +64,11 @@ impl Pacer {
         self.credit = self.credit.max(first);
     }
 
+    /// Segments are smaller from now on.
+    pub fn on_mss(&mut self, mss_bytes: u16) {
+        self.mss_bytes = mss_bytes;
+    }
+
     fn fill(&mut self, now: Instant, rate: u64) {
         let us = now.total_micros() - self.filled_at.total_micros();
         let us = u64::try_from(us).unwrap_or(0);

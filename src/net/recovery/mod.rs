@@ -6,7 +6,8 @@
 //! probe), at the latest by a timer (RFC 6298), and sent again from references
 //! to the bodies ([`text`]). Repairs that prove to be in vain (D-SACK, RFC 2883
 //! and 3708; F-RTO, RFC 5682) give back what they took from the congestion
-//! window.
+//! window. When segments prove too large for the path ([`mtu`](super::mtu)), those
+//! in flight are cut to pieces.
 //!
 //! Everything is counted in offsets of the byte stream, 64 bits wide, so that
 //! nothing wraps here. The connection translates.
@@ -18,6 +19,7 @@ pub mod scoreboard;
 pub mod text;
 
 use crate::net::congestion::{Ack, Controller, Loss};
+use crate::net::mtu::BlackHole;
 use rack::Rack;
 use rate::{Delivery, Sampler};
 use rtt::Rtt;
@@ -38,6 +40,9 @@ const BLIND_PROBE: Duration = Duration::from_secs(1);
 const MAX_PRESUMED: u8 = 3;
 /// Segments that the scoreboard remembers at most: 64 bytes each, 1.4 kB of text.
 pub const MAX_SEGMENTS: usize = 4_096;
+/// And in pieces: there are three of a segment, and more only of jumbo frames. The
+/// scoreboard's chain reaches 32,767 places far.
+const MAX_PIECES: usize = 4 * MAX_SEGMENTS;
 
 /// An ACK, as the peer sent it.
 #[derive(Clone, Debug)]
@@ -92,6 +97,8 @@ pub struct Tally {
     pub episodes: u64,
     /// Episodes and time-outs taken back.
     pub undone: u64,
+    /// Times that a path proved to carry smaller packets only.
+    pub mtu_falls: u64,
 }
 
 impl Tally {
@@ -104,6 +111,7 @@ impl Tally {
         self.timeouts += other.timeouts;
         self.episodes += other.episodes;
         self.undone += other.undone;
+        self.mtu_falls += other.mtu_falls;
     }
 }
 
@@ -145,6 +153,9 @@ pub struct Recovery {
     /// Bytes that the timer has given up in an episode, of which the controller has
     /// not heard.
     untold_bytes: u32,
+    /// What segments are cut to, bytes; no fall has been yet: `u32::MAX`.
+    cut_bytes: u32,
+    black_hole: BlackHole,
     /// What was counted since it was last asked.
     pub tally: Tally,
 }
@@ -229,8 +240,15 @@ impl Recovery {
             timer: None,
             limited_until: offset,
             untold_bytes: 0,
+            cut_bytes: u32::MAX,
+            black_hole: BlackHole::NONE,
             tally: Tally::default(),
         }
+    }
+
+    /// Has [`on_timer`](Recovery::on_timer) say when the path is one.
+    pub fn watch(&mut self, black_hole: BlackHole) {
+        self.black_hole = black_hole;
     }
 
     /// SND.UNA and SND.NXT, as far as this layer is concerned.
@@ -296,6 +314,7 @@ impl Recovery {
         self.dup_acks = 0;
         self.untold_bytes = 0;
         self.timer = None;
+        self.black_hole.on_progress();
     }
 
     // --- sending -----------------------------------------------------------------
@@ -387,6 +406,7 @@ impl Recovery {
         let prior_in_flight_bytes = self.board.in_flight_bytes();
         let was_una = self.una;
         let news = self.deliver(heard, now);
+        self.black_hole.on_delivered(news.largest_bytes);
         let rtt = news.rtt(now);
         if let Some(rtt) = rtt {
             self.rtt.sample(rtt, now);
@@ -461,6 +481,7 @@ impl Recovery {
     fn note_progress(&mut self, heard: &Heard<'_>, was_una: u64, now: Instant) {
         if self.una > was_una {
             self.backoffs = 0;
+            self.black_hole.on_progress();
             self.restart_timeout(now);
             self.dup_acks = 0;
         } else if heard.is_bare && heard.una == self.una && !self.has_sack {
@@ -648,10 +669,11 @@ impl Recovery {
     }
 
     /// The time has come, if it has: afterwards there may be repairs to make, or a
-    /// segment of new data to send as a probe.
-    pub fn on_timer(&mut self, now: Instant, congestion: &mut impl Controller) {
+    /// segment of new data to send as a probe. True if the path proves to be a black
+    /// hole for segments so large.
+    pub fn on_timer(&mut self, now: Instant, congestion: &mut impl Controller) -> bool {
         let Some((_, timer)) = self.timer.take_if(|(at, _)| *at <= now) else {
-            return;
+            return false;
         };
         let prior_in_flight_bytes = self.board.in_flight_bytes();
         match timer {
@@ -675,8 +697,34 @@ impl Recovery {
                 self.restart_timeout(now);
                 self.arm(None, None, now);
             }
-            Timer::Retransmission => self.time_out(prior_in_flight_bytes, now, congestion),
+            Timer::Retransmission => {
+                self.time_out(prior_in_flight_bytes, now, congestion);
+                let first_bytes = self.board.first().map_or(0, |first| first.len);
+                return self.black_hole.on_timeout(first_bytes);
+            }
         }
+        false
+    }
+
+    /// Segments carry `mss_bytes` at most from now on, those in flight too, the path
+    /// being what `black_hole` watches for. To be called when
+    /// [`on_timer`](Recovery::on_timer) has said so.
+    pub fn on_mss(&mut self, mss_bytes: u32, black_hole: BlackHole, now: Instant) {
+        self.tally.mtu_falls += 1;
+        self.cut_bytes = mss_bytes;
+        self.black_hole = black_hole;
+        self.cut();
+        // The pieces were never sent as such: what comes back is due to repairs.
+        self.doubt = None;
+        self.may_be_spurious = false;
+        self.arm(None, None, now);
+    }
+
+    /// Cuts what is in flight; what there is no room for has its turn at a later
+    /// time-out.
+    fn cut(&mut self) {
+        let lost_bytes = self.board.resegment(self.cut_bytes, MAX_PIECES);
+        self.sampler.on_loss(lost_bytes);
     }
 
     /// Nothing has come for so long that the probe, or the repair of the first
@@ -723,6 +771,13 @@ impl Recovery {
         );
         let lost_bytes = self.rack.lose_on_timeout(&mut self.board, window, now);
         self.sampler.on_loss(lost_bytes);
+        if self
+            .board
+            .first()
+            .is_some_and(|first| first.len > self.cut_bytes)
+        {
+            self.cut();
+        }
         self.tally.timeouts += 1;
         let is_first = self.backoffs == 0;
         self.backoffs += 1;
@@ -829,11 +884,14 @@ struct News {
     newest_once: Option<Sent>,
     /// One that was given up has arrived as it was first sent.
     has_given_up: bool,
+    /// The largest one.
+    largest_bytes: u32,
 }
 
 impl News {
     fn add(&mut self, segment: &Segment, min_rtt: Option<Duration>, now: Instant) {
         self.delivery.add(segment);
+        self.largest_bytes = self.largest_bytes.max(segment.len);
         // RFC 8985 §6.2, step 2: too soon for the repair.
         let is_original =
             segment.sends > 1 && min_rtt.is_some_and(|least| now - segment.sent_at < least);

@@ -86,6 +86,18 @@ impl Segment {
         }
     }
 
+    /// It in lost pieces of `max_bytes`: FIN stays with the last.
+    fn pieces(self, max_bytes: u32) -> impl Iterator<Item = Segment> {
+        let starts = (self.start..self.end()).step_by(max_bytes as usize);
+        starts.map(move |start| Segment {
+            start,
+            len: max_bytes.min((self.end() - start) as u32),
+            sends: self.sends.max(2),
+            is_lost: true,
+            ..self
+        })
+    }
+
     /// Whether it is under way, as far as is known.
     pub fn is_in_flight(&self) -> bool {
         !self.is_sacked && !self.is_lost
@@ -327,6 +339,30 @@ impl Scoreboard {
         }
         self.sacked = 0;
         self.chain_again();
+    }
+
+    /// Cuts what is larger than `max_bytes` and not SACKed into pieces, which count as
+    /// lost and as sent more than once, for whatever arrives is not they; returns
+    /// the bytes that had not counted as lost. What there would be more than
+    /// `max_segments` for stays whole. Its cost is that of the whole board.
+    pub fn resegment(&mut self, max_bytes: u32, max_segments: usize) -> u64 {
+        let mut room = max_segments.saturating_sub(self.segments.len());
+        let mut lost_bytes = 0;
+        let whole = std::mem::take(&mut self.segments);
+        for segment in whole {
+            let more = (segment.len.div_ceil(max_bytes) as usize).saturating_sub(1);
+            if segment.is_sacked || more == 0 || more > room {
+                self.segments.push_back(segment);
+                continue;
+            }
+            room -= more;
+            lost_bytes += u64::from(segment.len) * u64::from(!segment.is_lost);
+            self.lost += (more + usize::from(!segment.is_lost)) as u32;
+            self.segments.extend(segment.pieces(max_bytes));
+        }
+        self.lost_from = self.first().map_or(0, |first| first.start);
+        self.chain_again();
+        lost_bytes
     }
 
     /// The first lost segment.

@@ -37,6 +37,7 @@ use super::handshake::HalfOpen;
 use super::isn::IsnSecret;
 use super::limits::Limits;
 use super::link::FrameSink;
+use super::mtu;
 use super::pool::Pool;
 use super::ranks::Ranks;
 use super::reply::Reply;
@@ -90,7 +91,8 @@ pub struct Stack<A: Application> {
     cookies: Cookies,
     /// Until when an ACK may bring a cookie back.
     cookies_until: Instant,
-    interface: Interface,
+    /// One for each of the sizes that packets are kept to.
+    interfaces: [Interface; mtu::SIZES],
     nowhere: Nowhere,
     table: FlowTable<Entry<A>>,
     half_open: usize,
@@ -138,7 +140,8 @@ impl<A: Application> Stack<A> {
             isn: IsnSecret(key),
             cookies: Cookies::new(key),
             cookies_until: Instant::ZERO,
-            interface: interface(config.mtu_bytes, 0, Instant::ZERO),
+            interfaces: mtu::packet_sizes(config.mtu_bytes)
+                .map(|packet_bytes| interface(packet_bytes, 0, Instant::ZERO)),
             nowhere: Nowhere::default(),
             table: FlowTable::new(table_key),
             half_open: 0,

@@ -40,16 +40,17 @@ impl<A: Application> Stack<A> {
         };
         connection.wants_socket = false;
         connection.sender.on_timer(now);
-        serve_address(&mut self.interface, connection.flow.local);
+        let interface = &mut self.interfaces[connection.sender.packet_step()];
+        serve_address(interface, connection.flow.local);
         let packet = segment.map(|segment| connection.shadowed(segment, &mut self.packet));
         let mut device = Device::new(packet, sink, connection.link, self.mtu_bytes);
         device.stamps = connection.stamps(now);
         if packet.is_some() {
-            connection.receive(&mut self.interface, &mut device, now);
+            connection.receive(interface, &mut device, now);
             // Making room for it may have taken the last frame.
             self.counters.drop_room_gone += u64::from(device.packet.is_some());
         } else {
-            connection.shadow(&mut self.interface, &mut device, now);
+            connection.shadow(interface, &mut device, now);
         }
         let mut has_room = connection.repair(&mut device, &mut self.text, false, now);
         let mut frames = TURN_FRAMES;
@@ -59,11 +60,11 @@ impl<A: Application> Stack<A> {
                 break (outcome, Next::Until(None));
             }
             let before = frames;
-            let next = connection.send(&mut self.interface, &mut device, &mut frames, now);
+            let next = connection.send(interface, &mut device, &mut frames, now);
             if !outcome.wants_room || frames == before || matches!(next, Next::Room) {
                 break (outcome, next);
             }
-            connection.shadow(&mut self.interface, &mut device, now);
+            connection.shadow(interface, &mut device, now);
         };
         connection.observe(&self.app, now);
         has_room &= connection.repair(&mut device, &mut self.text, true, now);

@@ -283,4 +283,10 @@ impl Controller for Bbr {
     fn on_idle(&mut self, now: Instant, _idle: Duration, _rto: Duration) {
         self.restart_from_idle(now);
     }
+
+    /// The window stays what the time-outs have left of it.
+    fn on_mss(&mut self, mss_bytes: u16) {
+        self.mss_bytes = u64::from(mss_bytes).max(1);
+        self.undo_loss();
+    }
 }

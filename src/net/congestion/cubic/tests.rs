@@ -57,6 +57,28 @@ fn the_first_window_is_that_of_rfc_6928() {
     }
 }
 
+/// Losses for size give back the threshold, but not the window.
+#[test]
+fn smaller_segments_begin_with_the_first_window() {
+    for (window, threshold, want) in [
+        (14.48, f64::INFINITY, 12_280),
+        (500.0, f64::INFINITY, 12_280),
+        (500.0, 200.0, 12_280),
+        (4.0, 8.0, 4_000),
+    ] {
+        let mut cubic = Cubic::new(1_448);
+        cubic.shape.window = window * 1e3;
+        cubic.shape.threshold = threshold * 1e3;
+        cubic.on_timeout(&LOSS);
+        cubic.on_mss(1_228);
+        assert_eq!(cubic.window_bytes(), want);
+        assert_eq!(cubic.shape.threshold, threshold * 1e3);
+        assert_eq!(cubic.mss_bytes, 1_228);
+        cubic.on_undo(LOSS.now);
+        assert_eq!(cubic.window_bytes(), want, "there is nothing to undo");
+    }
+}
+
 /// RFC 9438 figures 1 and 2: from 700 segments after a loss at 1,000 (K is 9.0856 s).
 #[test]
 fn the_curve_of_the_rfc() {
