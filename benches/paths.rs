@@ -278,7 +278,7 @@ impl World {
                 }
                 break;
             }
-            if left < len || !self.recovery.has_room() {
+            if left < len || self.recovery.room() == 0 {
                 self.recovery.note_window_limited();
                 break;
             }

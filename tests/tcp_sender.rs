@@ -6,6 +6,8 @@ mod peer;
 
 use common::segment::Answer;
 use peer::{GET, GET_BIG, Host, Peer, flags};
+use xdphttpd::net::congestion::Algorithm;
+use xdphttpd::net::recovery::MAX_SEGMENTS;
 use xdphttpd::net::{Duration, Limits};
 
 /// An MSS of 1,000 bytes.
@@ -92,4 +94,32 @@ fn what_fits_is_sent_at_once_into_any_window() {
     let answers = peer.say(&mut host, "PA", GET);
     assert_eq!(answers.len(), 1, "a response of one segment");
     assert!(answers[0].payload.ends_with(peer::BODY));
+}
+
+/// A peer that wants tiny segments, whose window the scoreboard can't remember all of.
+#[test]
+fn what_is_in_flight_is_bounded_by_the_scoreboard_and_all_of_it_recoverys() {
+    let mut config = common::stack_config(1);
+    config.congestion = Algorithm::None;
+    let mut host = Host::with(&config);
+    let mut peer = Peer::new(2_000);
+    // An MSS of 48 bytes, and windows of up to 8 MB.
+    peer.syn(&mut host, &[2, 4, 0, 48, 3, 3, 7])
+        .expect("an answer to SYN");
+    peer.say(&mut host, "A", b"");
+    let mut answers = peer.say(&mut host, "PA", GET_BIG);
+    answers.extend(host.wait(Duration::from_millis(100)));
+    let mut segments = 0;
+    let mut bytes = 0;
+    while !answers.is_empty() {
+        assert!(answers.len() <= MAX_SEGMENTS, "{}", answers.len());
+        segments += answers.len() as u64;
+        bytes += lengths(&answers).iter().sum::<usize>();
+        peer.ack = answers.last().expect("something came").end();
+        answers = peer.say(&mut host, "A", b"");
+        answers.extend(host.wait(Duration::from_millis(100)));
+    }
+    assert!(bytes > peer::BIG_BYTES);
+    let recovery = host.counters().recovery;
+    assert_eq!((recovery.segments, recovery.repairs), (segments, 0));
 }

@@ -125,7 +125,7 @@ pub fn run(_site: &Path, input: &[u8]) {
 impl World {
     fn send(&mut self, segments: u8, len: u8) {
         for _ in 0..segments {
-            if self.recovery.has_room() {
+            if self.recovery.room() > 0 {
                 let len = u32::from(len).clamp(1, self.mss);
                 self.recovery.on_send(len, self.now, &mut self.judge);
             }

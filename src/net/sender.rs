@@ -330,11 +330,7 @@ impl Sender {
             (0, 0) => mss_bytes,
             (left, _) => left.saturating_sub(unsent),
         };
-        let room_bytes = match is_short {
-            true => SEND_BUFFER_BYTES.saturating_sub(self.text_bytes()) as u64,
-            false => u64::MAX,
-        };
-        let peer_bytes = peer_bytes.min(room_bytes);
+        let peer_bytes = peer_bytes.min(self.room_bytes(is_short, unsent));
         let idle = now - self.sent_at;
         let rto = self.recovery.rtt().timeout(0);
         if self.recovery.is_idle() && self.una_offset > 0 && idle > rto {
@@ -362,6 +358,22 @@ impl Sender {
         allowance.bytes = peer_bytes.min(congestion_bytes);
         allowance.by_congestion = congestion_bytes < peer_bytes;
         allowance
+    }
+
+    /// What there is memory for beside what is in flight and `unsent_bytes`: on the
+    /// scoreboard, and in all if that `is_short`. Nothing while smoltcp has sent what
+    /// the scoreboard had no place for: the sooner that is acknowledged, the sooner
+    /// recovery has all in hand again.
+    fn room_bytes(&self, is_short: bool, unsent_bytes: u64) -> u64 {
+        if self.offset(self.sent) > self.recovery.range().end {
+            return 0;
+        }
+        let places = self.recovery.room() as u64;
+        let room_bytes = (places * u64::from(self.mss.bytes())).saturating_sub(unsent_bytes);
+        match is_short {
+            true => room_bytes.min(SEND_BUFFER_BYTES.saturating_sub(self.text_bytes()) as u64),
+            false => room_bytes,
+        }
     }
 
     /// What a segment must have at least, if more is to follow that may not be sent
@@ -405,7 +417,7 @@ impl Sender {
         self.sent = text.seq.wrapping_add(text.bytes);
         self.sent_at = now;
         self.pacer.spend(text.bytes.into());
-        if is_taken_over && self.recovery.has_room() {
+        if is_taken_over && self.recovery.room() > 0 {
             let len = text.bytes + u32::from(text.has_fin);
             self.recovery.on_send(len, now, &mut self.congestion);
         }

@@ -5,7 +5,7 @@
 use crate::common::segment::{Answer, Ends, Segment, flag_bits};
 use crate::common::{ENDS, Lab, stack_config, stack_with};
 use std::net::Ipv4Addr;
-use xdphttpd::net::{Duration, Limits};
+use xdphttpd::net::{Duration, Limits, StackConfig};
 use xdphttpd::stats::NetCounters;
 use xdphttpd::wire::Impairments;
 
@@ -35,13 +35,22 @@ impl Host {
 
     /// The same, with so many bytes for bodies and unfinished heads.
     pub fn with_bodies(limits: Limits, body_bytes: usize) -> Host {
+        let mut config = stack_config(1);
+        config.limits = limits;
+        Host::of(&config, body_bytes)
+    }
+
+    /// A server of any configuration.
+    pub fn with(config: &StackConfig) -> Host {
+        Host::of(config, 64 << 20)
+    }
+
+    fn of(config: &StackConfig, body_bytes: usize) -> Host {
         let root = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(root.path().join("one"), BODY).expect("writing a file");
         std::fs::write(root.path().join("big"), vec![b'x'; BIG_BYTES]).expect("writing a file");
-        let mut config = stack_config(1);
-        config.limits = limits;
         let mut lab = Lab::new(root.path(), Impairments::NONE, 1);
-        lab.stack = stack_with(root.path(), &config, body_bytes);
+        lab.stack = stack_with(root.path(), config, body_bytes);
         Host { lab, _root: root }
     }
 

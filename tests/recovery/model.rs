@@ -326,7 +326,7 @@ impl World {
             let in_flight = self.recovery.in_flight_bytes();
             let window_bytes = self.window.window_bytes();
             let fits = in_flight.saturating_add(len) <= window_bytes || in_flight == 0;
-            if !self.recovery.has_room() || !(fits || self.recovery.wants_probe()) {
+            if self.recovery.room() == 0 || !(fits || self.recovery.wants_probe()) {
                 self.recovery.note_window_limited();
                 return;
             }

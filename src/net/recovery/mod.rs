@@ -266,9 +266,9 @@ impl Recovery {
         self.board.is_empty()
     }
 
-    /// Whether the scoreboard has room for one more segment.
-    pub fn has_room(&self) -> bool {
-        self.board.len() < MAX_SEGMENTS
+    /// How many more segments the scoreboard has room for.
+    pub fn room(&self) -> usize {
+        MAX_SEGMENTS.saturating_sub(self.board.len())
     }
 
     /// Memory of the scoreboard's segments, bytes.
@@ -321,7 +321,7 @@ impl Recovery {
 
     /// A segment of new data was sent: `len` bytes at SND.NXT, FIN counted.
     pub fn on_send(&mut self, len: u32, now: Instant, congestion: &mut impl Controller) {
-        debug_assert!(self.has_room());
+        debug_assert!(self.room() > 0);
         let in_flight_bytes = self.board.in_flight_bytes();
         if self.board.is_empty() {
             self.restart_timeout(now);
