@@ -111,8 +111,10 @@ const PATHS: &[Path] = &[
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Data(u64, u64),
-    Ack(u64, Vec<(u64, u64)>, Option<(u64, u64)>),
+    /// From, to, and when it left.
+    Data(u64, u64, Instant),
+    /// Up to where, SACK blocks, what came twice, and when what it answers left.
+    Ack(u64, Vec<(u64, u64)>, Option<(u64, u64)>, Option<Instant>),
     DelayedAck(u64),
 }
 
@@ -125,6 +127,7 @@ struct Receiver {
     clock: u64,
     unanswered: u32,
     answers: u64,
+    recent_at: Option<Instant>,
 }
 
 impl Receiver {
@@ -220,7 +223,7 @@ impl World {
             due = self.free_at;
         }
         let at = due + self.way();
-        self.put(at, Event::Data(from, to));
+        self.put(at, Event::Data(from, to, self.now));
     }
 
     fn way(&mut self) -> Duration {
@@ -298,7 +301,7 @@ impl World {
         self.receiver.unanswered = 0;
         self.receiver.answers += 1;
         let blocks = self.receiver.blocks(if twice.is_some() { 2 } else { 3 });
-        let ack = Event::Ack(self.receiver.next, blocks, twice);
+        let ack = Event::Ack(self.receiver.next, blocks, twice, self.receiver.recent_at);
         if self.random.u32(0..1_000) >= self.path.loss {
             let at = self.now + self.way();
             self.put(at, ack);
@@ -307,7 +310,10 @@ impl World {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Data(from, to) => {
+            Event::Data(from, to, left_at) => {
+                if from <= self.receiver.next {
+                    self.receiver.recent_at = Some(left_at); // RFC 7323 §4.3
+                }
                 let (at_once, twice) = self.receiver.take(from, to);
                 self.receiver.unanswered += 1;
                 if at_once || self.receiver.unanswered > 1 {
@@ -322,13 +328,14 @@ impl World {
                     self.answer(None);
                 }
             }
-            Event::Ack(una, blocks, twice) => {
+            Event::Ack(una, blocks, twice, left_at) => {
                 let sacks: Vec<_> = blocks.iter().map(|&(s, e)| s..e).collect();
                 let una = una.max(self.recovery.range().start);
                 let heard = Heard {
                     una,
                     sacks: &sacks,
                     duplicate: twice.map(|(s, e)| s..e),
+                    answers_before: left_at.map(|at| Instant::from_millis(at.total_millis() + 1)),
                     is_bare: true,
                 };
                 self.recovery.on_ack(&heard, self.now, &mut self.congestion);

@@ -67,6 +67,7 @@ impl Bench {
             una,
             sacks,
             duplicate,
+            answers_before: None,
             is_bare: true,
         };
         self.recovery

@@ -224,6 +224,7 @@ impl World {
             una: self.recovery.range().end,
             sacks: &[],
             duplicate: None,
+            answers_before: None,
             is_bare: true,
         };
         self.recovery.on_ack(&heard, self.now, &mut self.judge);

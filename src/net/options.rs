@@ -135,11 +135,37 @@ impl Clock {
     pub fn value(self, now: Instant) -> u32 {
         (now.total_millis() as u32).wrapping_add(self.offset)
     }
+
+    /// When the last millisecond ended in which `value` was the TSval; `None` if that
+    /// is still to come.
+    pub fn end_of(self, value: u32, now: Instant) -> Option<Instant> {
+        let ago_ms = self.value(now).wrapping_sub(value) as i32;
+        (ago_ms > 0).then(|| Instant::from_millis(now.total_millis() - i64::from(ago_ms) + 1))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timestamps_millisecond_is_found_again() {
+        for offset in [0, 7, u32::MAX - 3] {
+            let clock = Clock { offset };
+            let now = Instant::from_micros(20_000_900);
+            for (us, want) in [
+                (20_000_900, None), // it is not over
+                (19_999_999, Some(20_000_000)),
+                (19_999_000, Some(20_000_000)),
+                (5_000_500, Some(5_001_000)),
+                (20_001_500, None),
+            ] {
+                let value = clock.value(Instant::from_micros(us));
+                let end = clock.end_of(value, now);
+                assert_eq!(end, want.map(Instant::from_micros), "{us}");
+            }
+        }
+    }
 
     #[test]
     fn a_syns_options_in_any_order_and_damage() {

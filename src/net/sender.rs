@@ -217,8 +217,15 @@ impl Sender {
     // --- hearing -----------------------------------------------------------------
 
     /// Takes in the ACK and the window of an acceptable segment: these `current`
-    /// unless a later one has overtaken it.
-    pub fn hear(&mut self, segment: &Segment<'_>, current: bool, now: Instant) {
+    /// unless a later one has overtaken it. What it answers left before then, if its
+    /// timestamps say so.
+    pub fn hear(
+        &mut self,
+        segment: &Segment<'_>,
+        current: bool,
+        answers_before: Option<Instant>,
+        now: Instant,
+    ) {
         let is_bare = current && segment.is_empty() && segment.window == self.window;
         if current {
             self.held_until = match segment.window {
@@ -230,7 +237,7 @@ impl Sender {
         }
         // With nothing in flight only a D-SACK can be news.
         if !self.recovery.is_idle() || segment.options.len() > usize::from(TIMESTAMPS_BYTES) {
-            self.tell_recovery(segment, is_bare, now);
+            self.tell_recovery(segment, is_bare, answers_before, now);
         }
         if after(segment.ack, self.una) {
             self.una_offset = self.offset(segment.ack);
@@ -249,7 +256,13 @@ impl Sender {
         }
     }
 
-    fn tell_recovery(&mut self, segment: &Segment<'_>, is_bare: bool, now: Instant) {
+    fn tell_recovery(
+        &mut self,
+        segment: &Segment<'_>,
+        is_bare: bool,
+        answers_before: Option<Instant>,
+        now: Instant,
+    ) {
         let mut sacks = [0..0, 0..0, 0..0, 0..0];
         let mut count = 0;
         for (left, right) in options::sacks(segment.options) {
@@ -266,6 +279,7 @@ impl Sender {
             una,
             sacks: &sacks[usize::from(is_duplicate)..count],
             duplicate: is_duplicate.then_some(first),
+            answers_before,
             is_bare,
         };
         self.recovery.on_ack(&heard, now, &mut self.congestion);

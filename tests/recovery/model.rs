@@ -378,6 +378,7 @@ impl World {
                     una,
                     sacks: &sacks,
                     duplicate: twice.map(|(s, e)| s..e),
+                    answers_before: None,
                     is_bare: true,
                 };
                 self.recovery.on_ack(&heard, self.now, &mut self.window);

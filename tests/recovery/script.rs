@@ -71,6 +71,7 @@ pub struct Script {
     pub congestion: Recorder,
     now: Instant,
     una: u64,
+    answers_before: Option<Instant>,
 }
 
 fn offset(segment: u64) -> u64 {
@@ -106,7 +107,14 @@ impl Script {
             },
             now: Instant::ZERO,
             una: 0,
+            answers_before: None,
         }
+    }
+
+    /// The next ACK answers a segment that left before `ms`.
+    pub fn answer_before(&mut self, ms: u64) -> &mut Script {
+        self.answers_before = Some(self.at(ms));
+        self
     }
 
     pub fn at(&self, ms: u64) -> Instant {
@@ -176,6 +184,7 @@ impl Script {
             una,
             sacks,
             duplicate,
+            answers_before: self.answers_before.take(),
             is_bare: true,
         };
         let recovery = &mut self.recovery;

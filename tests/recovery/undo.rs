@@ -114,3 +114,34 @@ fn the_reordering_window_widens_with_them_and_for_sixteen_episodes() {
     }
     assert_eq!(episode(&mut s, false), 25);
 }
+
+/// RFC 3522: the ACK of what was repaired answers what had left before.
+#[test]
+fn an_old_timestamp_undoes_an_episode() {
+    for (answers_before, want) in [(1, Call::Undo), (100, Call::Undo), (101, Call::Recovered)] {
+        let mut s = Script::new(100);
+        s.send(10).until(100).ack(0, &[1..4]);
+        assert_eq!((s.repairs(), s.calls()), (vec![0], vec![Call::Loss(1)]));
+        s.until(110).answer_before(answers_before).ack(10, &[]);
+        assert_eq!(s.calls(), [want], "before {answers_before} ms");
+        // The D-SACK that follows is counted, and undoes nothing again.
+        let undone = s.recovery.tally.undone;
+        s.until(200).duplicate(10, 0);
+        assert_eq!(s.recovery.tally.spurious, 1);
+        assert_eq!(s.recovery.tally.undone, 1, "{undone} before");
+    }
+}
+
+#[test]
+fn one_that_was_lost_is_enough() {
+    for (second, want) in [(1, Call::Undo), (101, Call::Recovered)] {
+        let mut s = Script::new(100);
+        s.send(10).until(100).ack(0, &[1..4, 6..10]);
+        assert_eq!(s.repairs(), [0, 4, 5]);
+        assert_eq!(s.calls(), [Call::Loss(3)]);
+        s.until(110).answer_before(1).ack(4, &[6..10]);
+        assert_eq!(s.calls(), [], "there are others");
+        s.until(120).answer_before(second).ack(10, &[]);
+        assert_eq!(s.calls(), [want]);
+    }
+}

@@ -246,7 +246,8 @@ impl<A: Application> Connection<A> {
         now: Instant,
     ) {
         self.link = segment.link;
-        self.sender.hear(segment, current, now);
+        let answers_before = stamps.and_then(|stamps| self.clock.end_of(stamps.echo, now));
+        self.sender.hear(segment, current, answers_before, now);
         // RFC 7323 §4.3.
         if let Some(stamps) = stamps
             && !after(segment.seq, self.said.ack)

@@ -53,6 +53,9 @@ pub struct Heard<'a> {
     pub sacks: &'a [Range<u64>],
     /// What it says to have received twice (RFC 2883).
     pub duplicate: Option<Range<u64>>,
+    /// Before when the segment that it answers had left, by its timestamp (RFC 7323
+    /// §4.3), if it has one.
+    pub answers_before: Option<Instant>,
     /// It carries neither text nor a new window, so that without SACK it may be a
     /// duplicate ACK (RFC 5681 §2).
     pub is_bare: bool,
@@ -169,7 +172,8 @@ struct Probe {
     is_repair: bool,
 }
 
-/// Repairs of which no D-SACK has said yet that they were in vain (RFC 3708).
+/// Repairs of which no D-SACK has said yet that they were in vain (RFC 3708), and
+/// what timestamps say of them (RFC 3522).
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
     /// All repairs lie within: what else arrives twice was doubled by the network.
@@ -177,6 +181,14 @@ struct Doubt {
     end: u64,
     /// Bytes of them; 0: none was made, or all were in vain.
     bytes: u64,
+    /// When the first was made.
+    first_at: Instant,
+    /// Something that was repaired has arrived as it was before.
+    was_late: bool,
+    /// Something that was repaired has arrived by that, as far as is known.
+    was_lost: bool,
+    /// It is decided: what comes is only counted.
+    is_undone: bool,
 }
 
 impl Doubt {
@@ -184,9 +196,16 @@ impl Doubt {
         start: u64::MAX,
         end: 0,
         bytes: 0,
+        first_at: Instant::ZERO,
+        was_late: false,
+        was_lost: false,
+        is_undone: false,
     };
 
-    fn add(&mut self, repair: Repair) {
+    fn add(&mut self, repair: Repair, now: Instant) {
+        if self.end == 0 {
+            self.first_at = now;
+        }
         let len = u64::from(repair.len);
         self.start = self.start.min(repair.start);
         self.end = self.end.max(repair.start + len);
@@ -203,6 +222,16 @@ impl Doubt {
             self.bytes = self.bytes.saturating_sub(range.end - range.start);
         }
         is_due
+    }
+
+    /// Something that was repaired is acknowledged up to `una`, by the arrival of what
+    /// left `before`: whether that says that all repairs were in vain.
+    fn judge(&mut self, una: u64, before: Option<Instant>) -> bool {
+        match before {
+            Some(before) if before <= self.first_at => self.was_late = true,
+            _ => self.was_lost = true,
+        }
+        self.was_late && !self.was_lost && una >= self.end && !self.is_undone
     }
 }
 
@@ -375,7 +404,7 @@ impl Recovery {
                 is_repair: true,
             });
         } else if let Some(doubt) = &mut self.doubt {
-            doubt.add(repair);
+            doubt.add(repair, now);
         }
         if repair.start == self.una && self.mode == Mode::Recovery {
             // SACK says that the path is alive: give the repair its time.
@@ -414,6 +443,9 @@ impl Recovery {
         self.note_progress(heard, was_una, now);
         if let Some(range) = &heard.duplicate {
             self.on_duplicate(range, now, congestion);
+        }
+        if news.has_repaired {
+            self.judge_repairs(heard.answers_before, now, congestion);
         }
         self.end_probe(heard, was_una, now, congestion);
         self.judge_timeout(&news, was_una, now, congestion);
@@ -455,8 +487,10 @@ impl Recovery {
             rack.on_delivered(segment, highest_end);
             news.add(segment, min_rtt, now);
         };
+        let mut has_repaired = false;
         board.acknowledge(una, |segment| {
             if !segment.is_sacked {
+                has_repaired |= segment.sends > 1;
                 deliver(segment);
             }
         });
@@ -465,6 +499,7 @@ impl Recovery {
                 board.sack(range.clone(), &mut deliver);
             }
         }
+        news.has_repaired = has_repaired;
         if let Some(newest) = news.newest_sure {
             rack.on_newest(newest, now);
         }
@@ -486,6 +521,32 @@ impl Recovery {
             self.dup_acks = 0;
         } else if heard.is_bare && heard.una == self.una && !self.has_sack {
             self.dup_acks += u32::from(!self.board.is_empty());
+        }
+    }
+
+    /// Whether repairs are under suspicion.
+    fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some_and(|doubt| !doubt.is_undone)
+    }
+
+    /// The Eifel algorithm (RFC 3522, RFC 4015): timestamps say what D-SACKs say
+    /// later, if they are not lost. As in Linux an episode is undone when nothing of
+    /// what it repaired was missing.
+    fn judge_repairs(
+        &mut self,
+        answers_before: Option<Instant>,
+        now: Instant,
+        congestion: &mut impl Controller,
+    ) {
+        let una = self.una;
+        let is_in_vain = self.mode != Mode::Timeout
+            && self
+                .doubt
+                .as_mut()
+                .is_some_and(|doubt| doubt.judge(una, answers_before));
+        if is_in_vain {
+            self.rack.on_duplicate(self.una, self.nxt);
+            self.undo(now, congestion);
         }
     }
 
@@ -542,7 +603,7 @@ impl Recovery {
         match self.mode {
             // §3.2 step 1: what comes back of an episode's own repairs is no sign.
             Mode::Open => {
-                self.dup_acks >= DUP_ACKS && (self.una > self.point || self.doubt.is_none())
+                self.dup_acks >= DUP_ACKS && (self.una > self.point || !self.is_in_doubt())
             }
             Mode::Recovery => self.una > was_una && self.una < self.point,
             Mode::Timeout => false,
@@ -607,7 +668,7 @@ impl Recovery {
         if !doubt.take(range) {
             return; // the network has doubled it
         }
-        let all_in_vain = doubt.bytes == 0;
+        let all_in_vain = doubt.bytes == 0 && !doubt.is_undone;
         self.tally.spurious += 1;
         self.rack.on_duplicate(self.una, self.nxt);
         if all_in_vain {
@@ -622,7 +683,9 @@ impl Recovery {
 
     /// Nothing was lost after all.
     fn undo(&mut self, now: Instant, congestion: &mut impl Controller) {
-        self.doubt = None;
+        if let Some(doubt) = &mut self.doubt {
+            doubt.is_undone = true;
+        }
         self.may_be_spurious = false;
         self.must_repair = false;
         self.backoffs = 0;
@@ -884,6 +947,8 @@ struct News {
     newest_once: Option<Sent>,
     /// One that was given up has arrived as it was first sent.
     has_given_up: bool,
+    /// One that was sent again is acknowledged in order.
+    has_repaired: bool,
     /// The largest one.
     largest_bytes: u32,
 }
