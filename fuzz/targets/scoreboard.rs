@@ -170,6 +170,7 @@ impl World {
             una,
             duplicate: twice.then(|| blocks[0].clone()),
             sacks: &blocks[usize::from(twice)..],
+            answers_before: None,
             is_bare: step & CARRIES_TEXT == 0,
         };
         self.recovery.on_ack(&heard, self.now, &mut self.judge);
