@@ -85,8 +85,12 @@
 //! buffer stays small, and it never repeats anything. From then on the segment is
 //! [`net::recovery`]'s, which remembers it as a reference to the body, learns from
 //! SACK and time what is lost, and sends that again. FIN rides on the last text,
-//! written by the device. What the scoreboard has no room for stays smoltcp's own,
-//! with smoltcp's own timer.
+//! written by the device. No more is handed over than the scoreboard has room for;
+//! should segments be so short that it is full all the same, they stay smoltcp's own,
+//! with smoltcp's own timer, and nothing new is sent until they are acknowledged.
+//!
+//! The TX ring is not the queue: from 64 KiB of window on what is sent is paced, and
+//! a turn sends 32 frames at most.
 //!
 //! What all that comes to is seen from outside: [`stats`] are totals, copied out by the
 //! worker now and then; [`net::figures`] are a connection's, copied when somebody asks

@@ -3,41 +3,40 @@
 //! smoltcp cuts the byte stream into segments; from the moment one is sent it is
 //! this layer's, and smoltcp is told that it was acknowledged. What was lost is
 //! found out from SACK and time (RFC 2018, RFC 8985: RACK and the tail loss
-//! probe), at the latest by a timer (RFC 6298), and sent again from references
-//! to the bodies ([`text`]). Repairs that prove to be in vain (D-SACK, RFC 2883
-//! and 3708; F-RTO, RFC 5682) give back what they took from the congestion
-//! window. When segments prove too large for the path ([`mtu`](super::mtu)), those
+//! probe, which is due in recovery too), at the latest by a timer (RFC 6298), and
+//! sent again from references to the bodies ([`text`]). Repairs that prove to be in
+//! vain (D-SACK, RFC 2883 and 3708; timestamps, RFC 3522; F-RTO, RFC 5682) give back
+//! what they took from the congestion window. When segments prove too large for the path ([`mtu`](super::mtu)), those
 //! in flight are cut to pieces.
 //!
 //! Everything is counted in offsets of the byte stream, 64 bits wide, so that
 //! nothing wraps here. The connection translates.
 
+mod doubt;
+mod news;
 pub mod rack;
 pub mod rate;
 pub mod rtt;
 pub mod scoreboard;
+mod tally;
 pub mod text;
+mod timers;
 
 use crate::net::congestion::{Ack, Controller, Loss};
 use crate::net::mtu::BlackHole;
+use doubt::Doubt;
+use news::News;
 use rack::Rack;
-use rate::{Delivery, Sampler};
+use rate::Sampler;
 use rtt::Rtt;
-use scoreboard::{Scoreboard, Segment, Sent};
+use scoreboard::{Scoreboard, Segment};
 pub use smoltcp::time::{Duration, Instant};
 use std::ops::Range;
+pub use tally::Tally;
+use timers::{Probe, Timer};
 
 /// Duplicate ACKs that say without SACK that a segment is lost (RFC 5681 §3.2).
 const DUP_ACKS: u32 = 3;
-/// How long a peer may put off the ACK of a single segment (RFC 8985 §7.2).
-const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// A probe comes no sooner than this, as in Linux (two jiffies): on short paths
-/// it is the ends that take their time.
-const MIN_PROBE: Duration = Duration::from_millis(2);
-/// The probe timeout without a round-trip time (RFC 8985 §7.2).
-const BLIND_PROBE: Duration = Duration::from_secs(1);
-/// Losses presumed in a row without waiting for the retransmission timer.
-const MAX_PRESUMED: u8 = 3;
 /// Segments that the scoreboard remembers at most: 64 bytes each, 1.4 kB of text.
 pub const MAX_SEGMENTS: usize = 4_096;
 /// And in pieces: there are three of a segment, and more only of jumbo frames. The
@@ -61,17 +60,6 @@ pub struct Heard<'a> {
     pub is_bare: bool,
 }
 
-/// What a timer has run out for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Timer {
-    /// RACK: reordering has had its time.
-    Reordering,
-    /// The tail loss probe.
-    Probe,
-    /// The retransmission timeout.
-    Retransmission,
-}
-
 /// Why repairs are being made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -81,41 +69,6 @@ enum Mode {
     Recovery,
     /// RFC 5682: a time-out, and what follows from it.
     Timeout,
-}
-
-/// What was counted on a connection, or on all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Segments sent for the first time.
-    pub segments: u64,
-    /// Segments sent again.
-    pub repairs: u64,
-    /// Of these, such as the peer had received already.
-    pub spurious: u64,
-    /// Tail loss probes.
-    pub probes: u64,
-    /// Retransmission time-outs.
-    pub timeouts: u64,
-    /// Episodes of fast recovery.
-    pub episodes: u64,
-    /// Episodes and time-outs taken back.
-    pub undone: u64,
-    /// Times that a path proved to carry smaller packets only.
-    pub mtu_falls: u64,
-}
-
-impl Tally {
-    /// Adds what another one counted.
-    pub fn add(&mut self, other: &Tally) {
-        self.segments += other.segments;
-        self.repairs += other.repairs;
-        self.spurious += other.spurious;
-        self.probes += other.probes;
-        self.timeouts += other.timeouts;
-        self.episodes += other.episodes;
-        self.undone += other.undone;
-        self.mtu_falls += other.mtu_falls;
-    }
 }
 
 /// The loss recovery of one connection.
@@ -161,78 +114,6 @@ pub struct Recovery {
     black_hole: BlackHole,
     /// What was counted since it was last asked.
     pub tally: Tally,
-}
-
-/// A tail loss probe under way (RFC 8985 §7.3).
-#[derive(Clone, Copy, Debug)]
-struct Probe {
-    /// TLP.end_seq.
-    end: u64,
-    /// TLP.is_retrans.
-    is_repair: bool,
-}
-
-/// Repairs of which no D-SACK has said yet that they were in vain (RFC 3708), and
-/// what timestamps say of them (RFC 3522).
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    /// All repairs lie within: what else arrives twice was doubled by the network.
-    start: u64,
-    end: u64,
-    /// Bytes of them; 0: none was made, or all were in vain.
-    bytes: u64,
-    /// When the first was made.
-    first_at: Instant,
-    /// Something that was repaired has arrived as it was before.
-    was_late: bool,
-    /// Something that was repaired has arrived by that, as far as is known.
-    was_lost: bool,
-    /// It is decided: what comes is only counted.
-    is_undone: bool,
-}
-
-impl Doubt {
-    const NONE: Doubt = Doubt {
-        start: u64::MAX,
-        end: 0,
-        bytes: 0,
-        first_at: Instant::ZERO,
-        was_late: false,
-        was_lost: false,
-        is_undone: false,
-    };
-
-    fn add(&mut self, repair: Repair, now: Instant) {
-        if self.end == 0 {
-            self.first_at = now;
-        }
-        let len = u64::from(repair.len);
-        self.start = self.start.min(repair.start);
-        self.end = self.end.max(repair.start + len);
-        self.bytes += len;
-    }
-
-    /// The peer has received `range` twice: whether that is due to a repair.
-    fn take(&mut self, range: &Range<u64>) -> bool {
-        let is_due = self.bytes > 0
-            && self.start <= range.start
-            && range.start < range.end
-            && range.end <= self.end;
-        if is_due {
-            self.bytes = self.bytes.saturating_sub(range.end - range.start);
-        }
-        is_due
-    }
-
-    /// Something that was repaired is acknowledged up to `una`, by the arrival of what
-    /// left `before`: whether that says that all repairs were in vain.
-    fn judge(&mut self, una: u64, before: Option<Instant>) -> bool {
-        match before {
-            Some(before) if before <= self.first_at => self.was_late = true,
-            _ => self.was_lost = true,
-        }
-        self.was_late && !self.was_lost && una >= self.end && !self.is_undone
-    }
 }
 
 /// What is to be sent again.
@@ -524,54 +405,6 @@ impl Recovery {
         }
     }
 
-    /// Whether repairs are under suspicion.
-    fn is_in_doubt(&self) -> bool {
-        self.doubt.is_some_and(|doubt| !doubt.is_undone)
-    }
-
-    /// The Eifel algorithm (RFC 3522, RFC 4015): timestamps say what D-SACKs say
-    /// later, if they are not lost. As in Linux an episode is undone when nothing of
-    /// what it repaired was missing.
-    fn judge_repairs(
-        &mut self,
-        answers_before: Option<Instant>,
-        now: Instant,
-        congestion: &mut impl Controller,
-    ) {
-        let una = self.una;
-        let is_in_vain = self.mode != Mode::Timeout
-            && self
-                .doubt
-                .as_mut()
-                .is_some_and(|doubt| doubt.judge(una, answers_before));
-        if is_in_vain {
-            self.rack.on_duplicate(self.una, self.nxt);
-            self.undo(now, congestion);
-        }
-    }
-
-    /// F-RTO (RFC 5682 §3.1): whether what the timer gave up arrives by itself.
-    fn judge_timeout(
-        &mut self,
-        news: &News,
-        was_una: u64,
-        now: Instant,
-        congestion: &mut impl Controller,
-    ) {
-        if !self.may_be_spurious {
-            return;
-        }
-        if self.una == was_una {
-            // Step 2a: a duplicate ACK, unless it says nothing at all.
-            self.may_be_spurious = news.delivery.bytes == 0 && self.dup_acks == 0;
-        } else if news.has_given_up && self.una < self.point {
-            self.board.find_again();
-            // It was the originals that have arrived, not what was sent since.
-            self.rack.rewind(news.newest_once, now);
-            self.undo(now, congestion);
-        }
-    }
-
     /// Counts segments as lost: by time and SACK, or by duplicate and partial ACKs
     /// of peers that have no SACK (RFC 6582).
     fn detect(&mut self, was_una: u64, now: Instant) -> (u64, Option<Instant>) {
@@ -652,122 +485,7 @@ impl Recovery {
         self.must_repair = false;
     }
 
-    /// A D-SACK: something has arrived twice.
-    fn on_duplicate(&mut self, range: &Range<u64>, now: Instant, congestion: &mut impl Controller) {
-        if self
-            .probe
-            .is_some_and(|probe| probe.is_repair && range.end == probe.end)
-        {
-            self.probe = None; // the probe was not needed
-            self.tally.spurious += 1;
-            return;
-        }
-        let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.bytes > 0) else {
-            return;
-        };
-        if !doubt.take(range) {
-            return; // the network has doubled it
-        }
-        let all_in_vain = doubt.bytes == 0 && !doubt.is_undone;
-        self.tally.spurious += 1;
-        self.rack.on_duplicate(self.una, self.nxt);
-        if all_in_vain {
-            // What else an episode has given up stays so: to look for it would cost
-            // as much as is in flight, as often as the peer likes.
-            if self.mode == Mode::Timeout {
-                self.board.find_again();
-            }
-            self.undo(now, congestion);
-        }
-    }
-
-    /// Nothing was lost after all.
-    fn undo(&mut self, now: Instant, congestion: &mut impl Controller) {
-        if let Some(doubt) = &mut self.doubt {
-            doubt.is_undone = true;
-        }
-        self.may_be_spurious = false;
-        self.must_repair = false;
-        self.backoffs = 0;
-        self.mode = Mode::Open;
-        self.tally.undone += 1;
-        congestion.on_undo(now);
-    }
-
-    /// RFC 8985 §7.4: what the fate of a probe says.
-    fn end_probe(
-        &mut self,
-        heard: &Heard<'_>,
-        was_una: u64,
-        now: Instant,
-        congestion: &mut impl Controller,
-    ) {
-        let Some(probe) = self.probe.filter(|probe| self.una >= probe.end) else {
-            return;
-        };
-        let has_sack = heard.duplicate.is_some() || !heard.sacks.is_empty();
-        let is_duplicate = heard.is_bare && heard.una == was_una && !has_sack;
-        if !probe.is_repair {
-            self.probe = None;
-        } else if is_duplicate {
-            self.probe = None;
-            self.tally.spurious += 1;
-        } else if self.una > probe.end {
-            // The probe has repaired a loss that nothing else tells of.
-            self.probe = None;
-            if self.mode == Mode::Open {
-                let in_flight_bytes = self.board.in_flight_bytes();
-                self.doubt = None;
-                congestion.on_loss(&self.loss(0, in_flight_bytes, now));
-                congestion.on_recovered(now);
-            }
-        }
-    }
-
-    // --- timers ------------------------------------------------------------------
-
-    /// When [`on_timer`](Recovery::on_timer) is to be called.
-    pub fn next_at(&self) -> Option<Instant> {
-        self.timer.map(|(at, _)| at)
-    }
-
-    /// The time has come, if it has: afterwards there may be repairs to make, or a
-    /// segment of new data to send as a probe. True if the path proves to be a black
-    /// hole for segments so large.
-    pub fn on_timer(&mut self, now: Instant, congestion: &mut impl Controller) -> bool {
-        let Some((_, timer)) = self.timer.take_if(|(at, _)| *at <= now) else {
-            return false;
-        };
-        let prior_in_flight_bytes = self.board.in_flight_bytes();
-        match timer {
-            Timer::Reordering => {
-                let (lost_bytes, again) = self.detect(self.una, now);
-                if self.mode != Mode::Open {
-                    self.untold_bytes += lost_bytes as u32;
-                }
-                if self.timeout_at <= now {
-                    self.restart_timeout(now); // both are late: the gentler one first
-                }
-                self.begin_episode(lost_bytes, prior_in_flight_bytes, now, congestion);
-                self.arm(again, None, now);
-            }
-            Timer::Probe if self.mode != Mode::Open || self.probe.is_some() => {
-                self.presume_lost(prior_in_flight_bytes, now, congestion);
-            }
-            Timer::Probe => {
-                self.is_probing = true;
-                self.tally.probes += 1;
-                self.restart_timeout(now);
-                self.arm(None, None, now);
-            }
-            Timer::Retransmission => {
-                self.time_out(prior_in_flight_bytes, now, congestion);
-                let first_bytes = self.board.first().map_or(0, |first| first.len);
-                return self.black_hole.on_timeout(first_bytes);
-            }
-        }
-        false
-    }
+    // --- smaller segments --------------------------------------------------------
 
     /// Segments carry `mss_bytes` at most from now on, those in flight too, the path
     /// being what `black_hole` watches for. To be called when
@@ -788,195 +506,5 @@ impl Recovery {
     fn cut(&mut self) {
         let lost_bytes = self.board.resegment(self.cut_bytes, MAX_PIECES);
         self.sampler.on_loss(lost_bytes);
-    }
-
-    /// Nothing has come for so long that the probe, or the repair of the first
-    /// segment, must be lost too, and nothing that was sent later is there to tell of
-    /// it. RFC 8985 leaves that to the retransmission timer, which is thousands of
-    /// round trips away on a short path; here, as in RFC 9002 §6.2, there are further
-    /// probes.
-    fn presume_lost(
-        &mut self,
-        prior_in_flight_bytes: u64,
-        now: Instant,
-        congestion: &mut impl Controller,
-    ) {
-        self.tally.probes += 1;
-        self.presumed += 1;
-        if !self.has_lost() {
-            let bytes = self.board.lose_first();
-            self.sampler.on_loss(bytes);
-            match self.mode {
-                Mode::Open => self.begin_episode(bytes, prior_in_flight_bytes, now, congestion),
-                _ => self.untold_bytes += bytes as u32,
-            }
-        }
-        self.must_repair = true;
-        self.arm(None, None, now);
-    }
-
-    /// RFC 6298 §5.4 to §5.7, RFC 8985 §6.3.
-    fn time_out(
-        &mut self,
-        prior_in_flight_bytes: u64,
-        now: Instant,
-        congestion: &mut impl Controller,
-    ) {
-        if self.board.first().is_some_and(|first| first.is_sacked) {
-            self.board.doubt(); // it has reneged
-        }
-        let (min_rtt, srtt) = (self.rtt.least(), self.rtt.smoothed());
-        let window = self.rack.window(
-            &self.board,
-            true,
-            min_rtt.unwrap_or(Duration::ZERO),
-            srtt.unwrap_or(Duration::ZERO),
-        );
-        let lost_bytes = self.rack.lose_on_timeout(&mut self.board, window, now);
-        self.sampler.on_loss(lost_bytes);
-        if self
-            .board
-            .first()
-            .is_some_and(|first| first.len > self.cut_bytes)
-        {
-            self.cut();
-        }
-        self.tally.timeouts += 1;
-        let is_first = self.backoffs == 0;
-        self.backoffs += 1;
-        self.restart_timeout(now);
-        self.probe = None;
-        self.is_probing = false;
-        self.must_repair = true;
-        self.dup_acks = 0;
-        self.mode = Mode::Timeout;
-        self.point = self.nxt;
-        if is_first {
-            self.doubt = Some(Doubt::NONE);
-            self.may_be_spurious = true;
-            congestion.on_timeout(&self.loss(lost_bytes, prior_in_flight_bytes, now));
-        }
-        self.arm(None, None, now);
-    }
-
-    /// Whether one segment of new data may be sent beyond the congestion window.
-    pub fn wants_probe(&self) -> bool {
-        self.is_probing
-    }
-
-    /// RFC 6298 §5: the retransmission timer runs from now on.
-    fn restart_timeout(&mut self, now: Instant) {
-        self.timeout_at = now + self.rtt.timeout(self.backoffs);
-    }
-
-    /// When the timer will run out, if it is one of these.
-    fn pending(&self, timer: Timer) -> Option<Instant> {
-        self.timer.filter(|(_, t)| *t == timer).map(|(at, _)| at)
-    }
-
-    /// Sets the timer. `reordering_at` is when RACK wants to look again; `probe_at`
-    /// when a probe was due already.
-    fn arm(&mut self, reordering_at: Option<Instant>, probe_at: Option<Instant>, now: Instant) {
-        if self.board.is_empty() {
-            self.timer = None;
-            return;
-        }
-        let timeout_at = self.timeout_at;
-        self.timer = Some(match reordering_at {
-            Some(at) if at <= timeout_at => (at, Timer::Reordering),
-            None if self.may_probe() => {
-                let at = probe_at.unwrap_or_else(|| self.probe_at(now));
-                (at.min(timeout_at), Timer::Probe)
-            }
-            None if self.may_presume() => match probe_at.unwrap_or_else(|| self.presume_at(now)) {
-                at if at < timeout_at => (at, Timer::Probe),
-                _ => (timeout_at, Timer::Retransmission),
-            },
-            _ => (timeout_at, Timer::Retransmission),
-        });
-    }
-
-    /// RFC 8985 §7.2: nothing is known to be amiss, and no probe was sent.
-    fn may_probe(&self) -> bool {
-        self.mode == Mode::Open
-            && self.probe.is_none()
-            && !self.is_probing
-            && self.backoffs == 0
-            && !self.is_suspicious()
-    }
-
-    /// See [`presume_lost`](Recovery::presume_lost).
-    fn may_presume(&self) -> bool {
-        let is_silent = self.mode != Mode::Open || (self.probe.is_some() && !self.is_suspicious());
-        is_silent && self.has_sack && self.backoffs == 0 && self.presumed < MAX_PRESUMED
-    }
-
-    /// Whether something may be missing, which RACK sees to.
-    fn is_suspicious(&self) -> bool {
-        self.board.sacked() > 0 || self.board.lost() > 0
-    }
-
-    fn presume_at(&self, now: Instant) -> Instant {
-        let Some(srtt) = self.rtt.smoothed() else {
-            return now + BLIND_PROBE;
-        };
-        let patience = (srtt * 2).max(srtt + self.rtt.variance() * 4);
-        now + patience.max(MIN_PROBE) * (1 << self.presumed)
-    }
-
-    fn probe_at(&self, now: Instant) -> Instant {
-        let Some(srtt) = self.rtt.smoothed() else {
-            return now + BLIND_PROBE;
-        };
-        let delay = match self.board.len() {
-            1 => MAX_ACK_DELAY,
-            _ => Duration::ZERO,
-        };
-        now + (srtt * 2 + delay).max(MIN_PROBE)
-    }
-}
-
-/// What one ACK tells of the segments that it newly delivers.
-#[derive(Default)]
-struct News {
-    delivery: Delivery,
-    /// When the last one was sent of those that have arrived for sure as they were
-    /// last sent.
-    newest_sure: Option<Sent>,
-    /// The same of those that were sent once only.
-    newest_once: Option<Sent>,
-    /// One that was given up has arrived as it was first sent.
-    has_given_up: bool,
-    /// One that was sent again is acknowledged in order.
-    has_repaired: bool,
-    /// The largest one.
-    largest_bytes: u32,
-}
-
-impl News {
-    fn add(&mut self, segment: &Segment, min_rtt: Option<Duration>, now: Instant) {
-        self.delivery.add(segment);
-        self.largest_bytes = self.largest_bytes.max(segment.len);
-        // RFC 8985 §6.2, step 2: too soon for the repair.
-        let is_original =
-            segment.sends > 1 && min_rtt.is_some_and(|least| now - segment.sent_at < least);
-        let sent = segment.sent();
-        if !is_original {
-            self.newest_sure = Some(sent.latest(self.newest_sure));
-        }
-        if segment.sends == 1 {
-            self.newest_once = Some(sent.latest(self.newest_once));
-        }
-        self.has_given_up |= match segment.sends {
-            1 => segment.is_lost,
-            sends => sends == 2 && is_original,
-        };
-    }
-
-    /// Of the one that was sent last: it is what the ACK answers. Repairs give none
-    /// (Karn).
-    fn rtt(&self, now: Instant) -> Option<Duration> {
-        let newest = self.delivery.newest.filter(|newest| newest.sends == 1)?;
-        Some(now - newest.sent_at)
     }
 }
