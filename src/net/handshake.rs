@@ -35,6 +35,8 @@ pub struct Synchronized {
     pub ts_recent: u32,
     /// Our timestamps' clock.
     pub clock: Clock,
+    /// From SYN-ACK to final ACK, if it is known of which SYN-ACK.
+    pub rtt: Option<Duration>,
 }
 
 /// The SYN-ACK of a handshake.
@@ -82,6 +84,8 @@ pub struct HalfOpen {
     since: Instant,
     repeat_after: Duration,
     repeat_at: Instant,
+    /// The SYN-ACK was sent again (RFC 6298 §3).
+    was_repeated: bool,
 }
 
 /// What a segment does to a handshake.
@@ -117,6 +121,7 @@ impl HalfOpen {
             since: now,
             repeat_after: FIRST_REPEAT,
             repeat_at: now + FIRST_REPEAT,
+            was_repeated: false,
         }
     }
 
@@ -158,6 +163,7 @@ impl HalfOpen {
             return match segment.seq == self.irs && !flags.ack {
                 true => {
                     self.link = segment.link;
+                    self.was_repeated = true;
                     Step::Repeat
                 }
                 false => self.challenge(now),
@@ -184,7 +190,16 @@ impl HalfOpen {
             peer: self.peer,
             ts_recent: stamps.map_or(self.ts_recent, |stamps| stamps.value),
             clock: self.clock,
+            rtt: self.rtt(now),
         })
+    }
+
+    /// A first sample of the round trip. One that took longer than a SYN-ACK waits
+    /// for its repeat may as well be of a client whose ACK was lost and that had
+    /// nothing to say.
+    fn rtt(&self, now: Instant) -> Option<Duration> {
+        let rtt = now - self.since;
+        (!self.was_repeated && rtt < FIRST_REPEAT).then_some(rtt)
     }
 
     fn challenge(&mut self, now: Instant) -> Step {
@@ -206,6 +221,7 @@ impl HalfOpen {
     pub fn must_repeat(&mut self, now: Instant) -> bool {
         let due = now >= self.repeat_at;
         if due {
+            self.was_repeated = true;
             self.repeat_after *= 2;
             self.repeat_at = now + self.repeat_after;
         }

@@ -105,6 +105,9 @@ impl Sender {
         let (algorithm, mss_bytes) = (path.congestion, mss.bytes());
         let mut recovery = Recovery::new(0, now);
         recovery.watch(BlackHole::new(&mss));
+        if let Some(rtt) = made.rtt {
+            recovery.on_handshake(rtt, now);
+        }
         Sender {
             una: made.snd_nxt,
             una_offset: 0,

@@ -161,6 +161,12 @@ impl Recovery {
         self.black_hole = black_hole;
     }
 
+    /// The handshake took `rtt` (RFC 6298 §2.2), so that the first response need not
+    /// wait for a whole second when it is lost.
+    pub fn on_handshake(&mut self, rtt: Duration, now: Instant) {
+        self.rtt.sample(rtt, now);
+    }
+
     /// SND.UNA and SND.NXT, as far as this layer is concerned.
     pub fn range(&self) -> Range<u64> {
         self.una..self.nxt

@@ -104,6 +104,9 @@ impl Recovery {
             }
         }
         self.must_repair = true;
+        if self.timeout_at <= now {
+            self.restart_timeout(now); // both are late: the gentler one first
+        }
         self.arm(None, None, now);
     }
 

@@ -150,6 +150,7 @@ impl<A: Application> Stack<A> {
             peer,
             ts_recent: stamps.map_or(0, |stamps| stamps.value),
             clock: Clock::of(ack.flow, &self.key),
+            rtt: None,
         })
     }
 
