@@ -37,11 +37,11 @@ fn acknowledge(host: &mut Host, peer: &mut Peer, answers: &[Answer], window: u16
     peer.say(host, "A", b"")
 }
 
-/// A response's head has filled most of the window; its ACK brings another one.
+/// The beginning of a response has filled the window; its ACK brings another one.
 fn head_then(window: u16) -> (Host, Peer, Vec<Answer>) {
     let (mut host, mut peer) = open();
     let answers = peer.say(&mut host, "PA", GET_BIG);
-    assert_eq!(answers.len(), 1, "the head, and nothing for what is left");
+    assert_eq!(answers.len(), 1, "a window full");
     let answers = acknowledge(&mut host, &mut peer, &answers, window);
     (host, peer, answers)
 }
@@ -143,4 +143,17 @@ fn a_lost_first_response_is_repeated_soon_unless_the_syn_ack_was_repeated() {
         let again = host.wait(Duration::from_millis(20));
         assert_eq!(lengths(&again), lengths(&answers), "after {probe_ms} ms");
     }
+}
+
+/// A first window of ten segments (RFC 6928), all of them full though the body has
+/// to be read first.
+#[test]
+fn the_head_shares_its_segment_with_the_body() {
+    let mut host = Host::new(Limits::default());
+    let mut peer = Peer::new(2_000);
+    peer.syn(&mut host, &MSS_1000).expect("an answer to SYN");
+    peer.say(&mut host, "A", b"");
+    let answers = peer.say(&mut host, "PA", GET_BIG);
+    assert_eq!(lengths(&answers), [1_000; 10]);
+    assert!(answers[0].payload.starts_with(b"HTTP/1.1 200"));
 }

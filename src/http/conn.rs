@@ -72,6 +72,13 @@ pub(super) struct Sending {
     connection: Connection,
 }
 
+impl Sending {
+    /// Whether nothing of the body is in hand, and some of it is to come.
+    fn waits_for_body(&self) -> bool {
+        self.body.is_empty() && self.stream.as_ref().is_some_and(|stream| !stream.is_done())
+    }
+}
+
 impl Conn {
     /// A connection on which nothing has happened.
     pub fn new() -> Self {
@@ -123,10 +130,15 @@ impl Conn {
         }
     }
 
-    /// The next bytes for the client; empty when there are none yet.
+    /// The next bytes for the client; empty when there are none yet. A head whose body
+    /// is still being read waits for it: alone it would take one of the first window's
+    /// ten segments.
     pub fn output(&self) -> &[u8] {
         match &self.phase {
             Phase::Sending(sending) if sending.head_sent < self.head.len() => {
+                if sending.waits_for_body() {
+                    return &[];
+                }
                 &self.head[sending.head_sent..]
             }
             Phase::Sending(sending) => &sending.body,
