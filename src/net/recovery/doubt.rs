@@ -11,18 +11,18 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
     /// All repairs lie within: what else arrives twice was doubled by the network.
-    pub(super) start: u64,
-    pub(super) end: u64,
+    start: u64,
+    end: u64,
     /// Bytes of them; 0: none was made, or all were in vain.
-    pub(super) bytes: u64,
+    bytes: u64,
     /// When the first was made.
-    pub(super) first_at: Instant,
+    first_at: Instant,
     /// Something that was repaired has arrived as it was before.
-    pub(super) was_late: bool,
+    was_late: bool,
     /// Something that was repaired has arrived by that, as far as is known.
-    pub(super) was_lost: bool,
+    was_lost: bool,
     /// It is decided: what comes is only counted.
-    pub(super) is_undone: bool,
+    is_undone: bool,
 }
 
 impl Doubt {
@@ -47,7 +47,7 @@ impl Doubt {
     }
 
     /// The peer has received `range` twice: whether that is due to a repair.
-    pub(super) fn take(&mut self, range: &Range<u64>) -> bool {
+    fn take(&mut self, range: &Range<u64>) -> bool {
         let is_due = self.bytes > 0
             && self.start <= range.start
             && range.start < range.end
@@ -60,7 +60,7 @@ impl Doubt {
 
     /// Something that was repaired is acknowledged up to `una`, by the arrival of what
     /// left `before`: whether that says that all repairs were in vain.
-    pub(super) fn judge(&mut self, una: u64, before: Option<Instant>) -> bool {
+    fn judge(&mut self, una: u64, before: Option<Instant>) -> bool {
         match before {
             Some(before) if before <= self.first_at => self.was_late = true,
             _ => self.was_lost = true,

@@ -9,7 +9,7 @@ pub struct Tally {
     pub repairs: u64,
     /// Of these, such as the peer had received already.
     pub spurious: u64,
-    /// Tail loss probes.
+    /// Tail loss probes, and losses presumed when one is not answered.
     pub probes: u64,
     /// Retransmission time-outs.
     pub timeouts: u64,

@@ -23,7 +23,7 @@ const MAX_PRESUMED: u8 = 3;
 pub(super) enum Timer {
     /// RACK: reordering has had its time.
     Reordering,
-    /// The tail loss probe.
+    /// The tail loss probe, or a loss to be presumed.
     Probe,
     /// The retransmission timeout.
     Retransmission,
