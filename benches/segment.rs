@@ -4,10 +4,10 @@
 //! cargo bench --bench segment -- [--many 100000] [--few 100] [--rounds 9] [--requests 100000]
 //! ```
 //!
-//! No kernel and no device: frames go into a [`Stack`] with the HTTP server on
+//! No kernel, no device and no disk: frames go into a [`Stack`] with the HTTP server on
 //! it and what it sends is only counted. Two stacks are filled with connections,
 //! a few and many; then a prebuilt keep-alive GET and the prebuilt ACK of its
-//! answer are given to one connection after the other, two segments a request:
+//! answer (with `--riding` only the GET) are given to one connection after the other:
 //!
 //! - `spread`: all connections in random order, so that most of what a segment
 //!   touches has left the processor's caches when there are many;
@@ -16,16 +16,17 @@
 //! Rounds of the two stacks alternate, and which goes first alternates too. The
 //! table has nanoseconds a segment, medians and ranges, and the ratio of medians.
 
+use bytes::Bytes;
 use clap::Parser;
 use etherparse::{PacketBuilder, TcpHeader, TcpHeaderSlice, TcpOptionElement};
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 use xdphttpd::net::{
     Algorithm, Duration, FrameSink, Instant, Limits, Policy, RxChecksum, Stack, StackConfig,
 };
 use xdphttpd::service::HttpService;
-use xdphttpd::site::{self, InlineLoader, Root, Site};
+use xdphttpd::site::{self, Body, Done, Found, Job, Loader, Site, Validator};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 1);
 const PORT: u16 = 80;
@@ -45,8 +46,6 @@ const BODY: &[u8] = &[b'x'; 1024];
 const REQUEST: &[u8] = b"GET /small.bin HTTP/1.1\r\nHost: 10.11.1.1\r\n\r\n";
 /// Connections that stay in the caches.
 const HOT: usize = 64;
-/// A request's segments: the GET and the ACK of its answer.
-const SEGMENTS: usize = 2;
 /// Requests between two looks at the timers, as in a worker's batch.
 const BATCH: usize = 32;
 /// Virtual time from request to request: short, so that nobody becomes impatient
@@ -72,6 +71,11 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     requests: usize,
 
+    /// The ACK of an answer rides on the connection's next request, as from a client
+    /// that asks at once
+    #[arg(long)]
+    riding: bool,
+
     /// Orders follow from this
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -83,10 +87,8 @@ struct Cli {
 
 fn main() {
     let cli = Cli::parse();
-    let root = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(root.path().join("small.bin"), BODY).expect("writing the file");
-    let mut few = Table::open(root.path(), cli.few);
-    let mut many = Table::open(root.path(), cli.many);
+    let mut few = Table::open(cli.few);
+    let mut many = Table::open(cli.many);
     let mut random = fastrand::Rng::with_seed(cli.seed);
 
     println!(
@@ -108,7 +110,7 @@ fn main() {
             }
             for (table, figures) in runs {
                 let order = table.order(touched, cli.requests, &mut random);
-                figures.push(table.time(&order));
+                figures.push(table.time(&order, cli.riding));
             }
         }
         let ratio = median(&mut second) / median(&mut first);
@@ -140,7 +142,7 @@ fn cell(figures: &[f64]) -> String {
 
 /// A stack with its connections open, seen from their clients.
 struct Table {
-    stack: Stack<HttpService<InlineLoader>>,
+    stack: Stack<HttpService<OneFile>>,
     clients: Vec<Client>,
     sink: Counted,
     now: Instant,
@@ -148,9 +150,9 @@ struct Table {
 
 impl Table {
     /// Opens so many connections and has each answer once.
-    fn open(root: &Path, connections: usize) -> Table {
+    fn open(connections: usize) -> Table {
         let mut table = Table {
-            stack: stack(root, connections),
+            stack: stack(connections),
             clients: Vec::new(),
             sink: Counted::new(),
             now: Instant::from_millis(1),
@@ -171,12 +173,14 @@ impl Table {
             port,
             seq: ISS,
             ack: None,
+            echo: 0,
             answer_bytes: 0,
         };
         let syn = client.frame(&[]);
         self.give(&syn);
         client.seq = client.seq.wrapping_add(1);
-        client.ack = Some(self.sink.sequence_number().wrapping_add(1));
+        client.ack = Some(self.sink.tcp().sequence_number().wrapping_add(1));
+        client.echo = self.sink.timestamp();
         let ack = client.frame(&[]);
         self.give(&ack);
         let sent = self.sink.payload_bytes;
@@ -216,17 +220,19 @@ impl Table {
     }
 
     /// Nanoseconds a segment, over one request on each connection of `order`.
-    fn time(&mut self, order: &[usize]) -> f64 {
-        let frames: Vec<_> = order.iter().map(|&i| self.clients[i].exchange()).collect();
+    fn time(&mut self, order: &[usize], riding: bool) -> f64 {
+        let exchange = |&i: &usize| self.clients[i].exchange(riding);
+        let frames: Vec<_> = order.iter().map(exchange).collect();
         let answers = order
             .iter()
             .map(|&i| u64::from(self.clients[i].answer_bytes));
         let want = self.sink.payload_bytes + answers.sum::<u64>();
         let start = std::time::Instant::now();
         for batch in frames.chunks(BATCH) {
-            for [request, ack] in batch {
-                self.give(request);
-                self.give(ack);
+            for exchange in batch {
+                for frame in exchange {
+                    self.give(frame);
+                }
                 self.now += BETWEEN_REQUESTS;
             }
             self.stack.poll(self.now, &mut self.sink);
@@ -234,14 +240,14 @@ impl Table {
         let elapsed = start.elapsed();
         assert_eq!(self.sink.payload_bytes, want, "every request was answered");
         assert_eq!(self.stack.connections(), self.clients.len(), "all are open");
-        elapsed.as_nanos() as f64 / (order.len() * SEGMENTS) as f64
+        let segments: usize = frames.iter().map(Vec::len).sum();
+        elapsed.as_nanos() as f64 / segments as f64
     }
 }
 
-/// A stack that serves `root` and has room for so many connections.
-fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoader>> {
-    let root = Root::open(root).expect("the directory exists");
-    let site = Site::new(InlineLoader::new(root), site::Limits::default());
+/// A stack that serves one file and has room for so many connections.
+fn stack(max_connections: usize) -> Stack<HttpService<OneFile>> {
+    let site = Site::new(OneFile::default(), site::Limits::default());
     let config = StackConfig {
         policy: Policy {
             port: PORT,
@@ -260,6 +266,38 @@ fn stack(root: &Path, max_connections: usize) -> Stack<HttpService<InlineLoader>
     Stack::new(&config, &[42; 32], HttpService::new(site, 64 << 20, wall))
 }
 
+/// A site on which every name is [`BODY`].
+#[derive(Default)]
+struct OneFile {
+    done: VecDeque<Done>,
+}
+
+impl Loader for OneFile {
+    fn submit(&mut self, job: Job) -> Result<(), Job> {
+        let Job::Open { name, .. } = job else {
+            return Err(job);
+        };
+        let validator = Validator {
+            mtime_s: 1_700_000_000,
+            mtime_ns: 0,
+            size_bytes: BODY.len() as u64,
+            inode: 1,
+            device: 1,
+        };
+        let found = Found::File {
+            validator,
+            body: Body::Memory(Bytes::from_static(BODY)),
+            read_at: UNIX_EPOCH,
+        };
+        self.done.push_back(Done::Open { name, found });
+        Ok(())
+    }
+
+    fn completed(&mut self) -> Option<Done> {
+        self.done.pop_front()
+    }
+}
+
 /// The peer of one connection: what it says next.
 struct Client {
     address: Ipv4Addr,
@@ -268,16 +306,22 @@ struct Client {
     seq: u32,
     /// RCV.NXT, once the server's number is known.
     ack: Option<u32>,
+    /// TSval of the server's SYN-ACK, of which it never makes more.
+    echo: u32,
     /// Bytes of one answer, head and body.
     answer_bytes: u32,
 }
 
 impl Client {
-    /// The frames of one request: the GET, and the ACK of its answer.
-    fn exchange(&mut self) -> [Vec<u8>; SEGMENTS] {
-        let request = self.frame(REQUEST);
+    /// The frames of one request: the GET and, unless that is `riding` on the next
+    /// one, the ACK of its answer.
+    fn exchange(&mut self, riding: bool) -> Vec<Vec<u8>> {
+        let mut frames = vec![self.frame(REQUEST)];
         self.move_on();
-        [request, self.frame(&[])]
+        if !riding {
+            frames.push(self.frame(&[]));
+        }
+        frames
     }
 
     /// One request was sent and answered.
@@ -292,15 +336,17 @@ impl Client {
         tcp.acknowledgment_number = self.ack.unwrap_or(0);
         (tcp.syn, tcp.ack) = (self.ack.is_none(), self.ack.is_some());
         tcp.psh = !payload.is_empty();
-        if tcp.syn {
-            let options = [
-                TcpOptionElement::MaximumSegmentSize(1_460),
-                TcpOptionElement::SelectiveAcknowledgementPermitted,
-                TcpOptionElement::Noop,
-                TcpOptionElement::WindowScale(7),
-            ];
-            tcp.set_options(&options).expect("options that fit");
-        }
+        let timestamps = TcpOptionElement::Timestamp(1, self.echo);
+        let on_syn = [
+            TcpOptionElement::MaximumSegmentSize(1_460),
+            TcpOptionElement::SelectiveAcknowledgementPermitted,
+            timestamps.clone(),
+            TcpOptionElement::Noop,
+            TcpOptionElement::WindowScale(7),
+        ];
+        let on_others = [TcpOptionElement::Noop, TcpOptionElement::Noop, timestamps];
+        let options: &[_] = if tcp.syn { &on_syn } else { &on_others };
+        tcp.set_options(options).expect("options that fit");
         let builder = PacketBuilder::ethernet2(CLIENT_MAC, SERVER_MAC)
             .ipv4(self.address.octets(), SERVER.octets(), 64)
             .tcp_header(tcp);
@@ -327,10 +373,20 @@ impl Counted {
         }
     }
 
-    /// SEG.SEQ of the last frame.
-    fn sequence_number(&self) -> u32 {
-        let tcp = TcpHeaderSlice::from_slice(&self.frame[TCP_AT..]);
-        tcp.expect("the stack sends TCP").sequence_number()
+    /// The last frame's header.
+    fn tcp(&self) -> TcpHeaderSlice<'_> {
+        TcpHeaderSlice::from_slice(&self.frame[TCP_AT..]).expect("the stack sends TCP")
+    }
+
+    /// The last frame's TSval.
+    fn timestamp(&self) -> u32 {
+        let tcp = self.tcp();
+        tcp.options_iterator()
+            .find_map(|option| match option {
+                Ok(TcpOptionElement::Timestamp(value, _)) => Some(value),
+                _ => None,
+            })
+            .expect("the stack agrees to timestamps")
     }
 }
 
