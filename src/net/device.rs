@@ -6,6 +6,7 @@
 //! towards the neighbour that the connection's own frames came from. Timestamps
 //! are written here too: smoltcp's generator knows no clock but a global one.
 
+use super::checksum::seal;
 use super::demux::{ETHERNET_HEADER_BYTES, LinkAddresses, Sent, after};
 use super::link::FrameSink;
 use super::options::Timestamps;
@@ -130,16 +131,15 @@ pub fn write_ethernet(frame: &mut [u8], link: LinkAddresses) -> &mut [u8] {
     packet
 }
 
-/// Checksums are made for sending and were already judged by demux on receipt.
+/// Checksums were judged by demux on receipt; for sending, [`seal`] makes TCP's.
 pub fn checksums() -> ChecksumCapabilities {
     let mut checksums = ChecksumCapabilities::ignored();
     checksums.ipv4 = Checksum::Tx;
-    checksums.tcp = Checksum::Tx;
     checksums
 }
 
 /// Puts `stamps` in place of the zeros that the generator gave, which smoltcp
-/// writes last, and sets the checksum right. Alone they stand behind two NOPs
+/// writes last. Alone they stand behind two NOPs
 /// (RFC 7323 appendix A), where receivers take their short cut.
 pub fn stamp(packet: &mut [u8], stamps: Timestamps) {
     const OPTIONS: usize = IPV4_HEADER_LEN + 20;
@@ -168,29 +168,7 @@ pub fn stamp(packet: &mut [u8], stamps: Timestamps) {
     else {
         return;
     };
-    let change = difference(option, new);
     option.copy_from_slice(new);
-    mend_checksum(packet, change);
-}
-
-/// The sum of ~m + m' over 16-bit words (RFC 1624).
-fn difference(old: &[u8], new: &[u8]) -> u32 {
-    let words = |bytes: &[u8]| u16::from_be_bytes([bytes[0], bytes[1]]);
-    old.chunks_exact(2)
-        .zip(new.chunks_exact(2))
-        .map(|(old, new)| u32::from(!words(old)) + u32::from(words(new)))
-        .sum()
-}
-
-/// RFC 1624: ~C' = ~C + ~m + m'.
-fn mend_checksum(packet: &mut [u8], change: u32) {
-    const CHECKSUM: usize = IPV4_HEADER_LEN + 16;
-    let field = u16::from_be_bytes([packet[CHECKSUM], packet[CHECKSUM + 1]]);
-    let mut sum = change + u32::from(!field);
-    while sum > 0xffff {
-        sum = (sum >> 16) + (sum & 0xffff);
-    }
-    packet[CHECKSUM..CHECKSUM + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
 }
 
 impl<S> Device<'_, S> {
@@ -292,6 +270,7 @@ impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
         if let Some(sent) = Sent::read(packet) {
             *self.told = Some(self.told.map_or(sent, |told| told.then(sent)));
         }
+        seal(packet);
         self.sink.submit(frame_bytes);
         *self.sent += 1;
         result
@@ -313,10 +292,7 @@ fn text_of(packet: &[u8]) -> Option<TextSent> {
 
 /// Sets the FIN flag.
 fn add_fin(packet: &mut [u8]) {
-    const FLAGS: usize = IPV4_HEADER_LEN + 12;
+    const FLAGS: usize = IPV4_HEADER_LEN + 13;
     const FIN: u8 = 1;
-    let old = [packet[FLAGS], packet[FLAGS + 1]];
-    packet[FLAGS + 1] |= FIN;
-    let change = difference(&old, &[packet[FLAGS], packet[FLAGS + 1]]);
-    mend_checksum(packet, change);
+    packet[FLAGS] |= FIN;
 }

@@ -7,7 +7,8 @@
 //! on). In a connection [`check`] judges the segment before anything believes
 //! it; then [`stack`] gives the `connection` its turn: smoltcp (`tcb`, from the
 //! [`pool`], over a [`device`]) and the [`app`]lication move, [`timers`]
-//! remembers when it wants another, and what it sends leaves through a [`link`].
+//! remembers when it wants another, and what it sends leaves, sealed with its
+//! `checksum`, through a [`link`].
 //! The `sender` of a connection holds what is in flight: [`congestion`] says how
 //! much may be, [`recovery`] what of it is lost and to be sent again, and [`mtu`]
 //! how large its segments are.
@@ -19,6 +20,7 @@
 pub mod accept;
 pub mod app;
 pub mod check;
+mod checksum;
 pub mod closing;
 pub mod congestion;
 mod connection;

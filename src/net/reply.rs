@@ -1,6 +1,7 @@
 //! Segments without text that the stack makes itself: SYN-ACKs, ACKs, FINs and
 //! RSTs of connections that have no socket at the moment, or none at all.
 
+use super::checksum::seal;
 use super::demux::{ETHERNET_HEADER_BYTES, Flow, LinkAddresses, Segment};
 use super::device::{checksums, stamp, write_ethernet};
 use super::link::FrameSink;
@@ -97,6 +98,7 @@ impl Reply {
         if let Some(stamps) = self.timestamps.filter(|_| self.offer.is_none()) {
             stamp(packet, stamps);
         }
+        seal(packet);
         sink.submit(ETHERNET_HEADER_BYTES + bytes);
         true
     }
