@@ -267,7 +267,23 @@ impl<'b> Fields<'b> {
 
 /// Whether every byte may stand in `uri-host [ ":" port ]` (RFC 3986 section 3.2.2). A user's name may not.
 fn is_authority(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .all(|&byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&byte))
+    bytes.iter().all(|&byte| IN_AUTHORITY[usize::from(byte)])
+}
+
+const IN_AUTHORITY: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=%:[]");
+
+/// A table of which bytes are letters, digits or among `others`.
+pub(super) const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
 }

@@ -4,7 +4,9 @@
 //! on how they were cut up. It accepts CRLF as the only line end: lenient servers and strict proxies disagree about
 //! requests, which is how requests are smuggled (RFC 9112 sections 2.2 and 11.2).
 
+use super::request::alphanumeric_and;
 use super::status::Status;
+use memchr::memchr;
 
 /// The longest request line, without its CRLF. What browsers and other servers accept too.
 pub const MAX_REQUEST_LINE_BYTES: usize = 8 * 1024;
@@ -56,7 +58,7 @@ impl HeadScanner {
                 return Scan::Partial;
             }
         }
-        while let Some(offset) = bytes[self.next..].iter().position(|&byte| byte == b'\n') {
+        while let Some(offset) = memchr(b'\n', &bytes[self.next..]) {
             let lf = self.next + offset;
             if let Err(status) = self.check_limits(lf + 1) {
                 return Scan::Bad(status);
@@ -118,5 +120,6 @@ impl HeadScanner {
 
 /// `tchar` of RFC 9110 section 5.6.2.
 fn is_token_char(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+    TOKEN[usize::from(byte)]
 }
