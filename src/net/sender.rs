@@ -148,6 +148,11 @@ impl Sender {
         self.sent == self.end
     }
 
+    /// Whether all of it is recovery's too.
+    pub fn has_taken_over_all(&self) -> bool {
+        self.has_sent_all() && self.taken_over() == self.end
+    }
+
     /// Bytes handed over and not acknowledged.
     pub fn unacknowledged(&self) -> u32 {
         match after(self.una, self.end) {
@@ -171,13 +176,17 @@ impl Sender {
         self.held_until
     }
 
-    /// What was counted since the last time.
-    pub fn take_tally(&mut self) -> Tally {
-        let tally = std::mem::take(&mut self.recovery.tally);
-        if tally != Tally::default() {
+    /// Adds what was counted since the last time to `total`.
+    pub fn count_into(&mut self, total: &mut Tally) {
+        let segments = std::mem::take(&mut self.recovery.tally.segments);
+        self.counts.segments = self.counts.segments.saturating_add(segments as u32);
+        total.segments += segments;
+        // Nothing else, mostly.
+        if self.recovery.tally != Tally::default() {
+            let tally = std::mem::take(&mut self.recovery.tally);
             self.counts.add(&tally);
+            total.add(&tally);
         }
-        tally
     }
 
     /// What there is to show of it.

@@ -108,13 +108,17 @@ impl<A: Application> Connection<A> {
         now: Instant,
     ) -> Next {
         device.fin_at = self.closed.then_some(self.sender.end());
+        // What has just been handed over is due: no need to ask.
+        let mut is_due = !self.sender.has_sent_all();
         while *frames > 0 {
             let Some(tcb) = &mut self.tcb else {
                 return Next::Until(None);
             };
-            let at = interface.poll_at(now, &tcb.sockets);
-            if at.is_none_or(|at| at > now) {
-                return self.say_fin(device, at, now);
+            if !std::mem::take(&mut is_due) {
+                let at = interface.poll_at(now, &tcb.sockets);
+                if at.is_none_or(|at| at > now) {
+                    return self.say_fin(device, at, now);
+                }
             }
             if !device.sink.ready() {
                 return Next::Room;
@@ -131,10 +135,14 @@ impl<A: Application> Connection<A> {
                 }
             }
             *frames -= 1;
+            self.note(device.told.take());
             if let Some(text) = device.text.take() {
                 self.note_sent(&text, now);
+                if self.sender.has_taken_over_all() {
+                    // That carried the ACK, and smoltcp's timers mean nothing now.
+                    return self.say_fin(device, None, now);
+                }
             }
-            self.note(device.told.take());
         }
         Next::Room
     }

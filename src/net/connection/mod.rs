@@ -314,6 +314,13 @@ impl<A: Application> Connection<A> {
         self.is_awake() || self.waits.stage == Stage::Response
     }
 
+    /// Whether it is between two exchanges, with nothing to do for its socket or its
+    /// application. smoltcp may not know yet that all is acknowledged: the next
+    /// segment will tell it.
+    pub fn is_at_rest(&self, app: &A) -> bool {
+        !self.closed && self.is_quiet() && app.waits(&self.app).stage == Stage::Idle
+    }
+
     /// When it must have a turn though it has no socket.
     pub fn asleep_until(&self, limits: &Limits) -> Instant {
         let patience = self.patience_ends(limits);

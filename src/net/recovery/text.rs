@@ -86,7 +86,9 @@ impl Text {
 
     /// Lets go of what is before `offset`.
     pub fn forget_before(&mut self, offset: u64) {
-        let offset = offset.min(self.end);
+        if offset >= self.end {
+            return self.restart(self.end);
+        }
         while let Some(piece) = self.pieces.front() {
             let end = piece.end.min(offset);
             let len = end.saturating_sub(self.start) as usize;

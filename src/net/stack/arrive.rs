@@ -264,9 +264,13 @@ impl<A: Application> Stack<A> {
         match check::judge(segment, stamps, &connection.view()) {
             Verdict::Take => {
                 connection.hear(segment, stamps, true, now);
-                // Between exchanges there is nothing else in an empty segment.
-                if connection.may_go_on() || !segment.is_empty() {
+                if !segment.is_empty()
+                    || (connection.may_go_on() && !connection.is_at_rest(&self.app))
+                {
                     self.turn(id, Some(segment), now, sink);
+                } else {
+                    // Between exchanges there is nothing else in an empty segment.
+                    self.pause(id, now);
                 }
             }
             Verdict::TakeOld => {

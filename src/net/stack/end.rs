@@ -157,7 +157,7 @@ impl<A: Application> Stack<A> {
             ranks.leave(id.index());
         }
         self.pool.recount(&mut connection.counted_bytes, 0);
-        self.counters.recovery.add(&connection.sender.take_tally());
+        connection.sender.count_into(&mut self.counters.recovery);
         if let Some(tcb) = connection.sleep() {
             self.pool.give(tcb);
         }

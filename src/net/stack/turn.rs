@@ -72,7 +72,7 @@ impl<A: Application> Stack<A> {
         let held_bytes = connection.sender.held_bytes();
         self.pool.recount(&mut connection.counted_bytes, held_bytes);
         self.counters.tx_frames += device.sent;
-        self.counters.recovery.add(&connection.sender.take_tally());
+        connection.sender.count_into(&mut self.counters.recovery);
         if outcome.aborted {
             self.abort(id, now, sink);
         } else if connection.has_said_all() {
@@ -82,6 +82,22 @@ impl<A: Application> Stack<A> {
             self.counters.waits_for_room += u64::from(matches!(next, Next::Room) && !sink.ready());
             self.settle(id, Some(next), now);
         }
+    }
+
+    /// What is left of a turn when there is nothing to do but to note that all is
+    /// acknowledged.
+    pub(super) fn pause(&mut self, id: ConnId, now: Instant) {
+        let Some(Entry::Open(connection)) = self.table.get_mut(id) else {
+            return;
+        };
+        if !connection.is_awake() {
+            return;
+        }
+        connection.observe(&self.app, now);
+        let held_bytes = connection.sender.held_bytes();
+        self.pool.recount(&mut connection.counted_bytes, held_bytes);
+        connection.sender.count_into(&mut self.counters.recovery);
+        self.settle(id, None, now);
     }
 
     /// Gives a connection at rest a socket; false when there is none.
