@@ -9,6 +9,7 @@ use std::path::PathBuf;
 const SIGNALS: &str = "\
 Signals:
   SIGUSR1          Print how the connections stand, a line each
+  SIGHUP           Open the access log anew, after it was moved away
   SIGINT, SIGTERM  Finish what is in flight, then end; twice: end at once";
 
 /// Serves a directory over HTTP from an AF_XDP socket: TCP to the port is taken
@@ -100,6 +101,15 @@ pub struct Cli {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub cores: Vec<usize>,
 
+    /// Write a line for each response to FILE, to stdout (`-`) or to systemd's `journal`;
+    /// SIGHUP opens FILE anew
+    #[arg(long, value_name = "FILE")]
+    pub access_log: Option<PathBuf>,
+
+    /// What such a line looks like
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Combined, requires = "access_log")]
+    pub log_format: LogFormat,
+
     /// Print statistics every so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub stats: Option<f64>,
@@ -183,6 +193,17 @@ pub enum RxChecksum {
     Auto,
     Strict,
     Ignore,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// The Common Log Format
+    Common,
+    /// That, with referer and user agent
+    Combined,
+    /// An object of JSON, with host, time taken, connection and request number too
+    Json,
 }
 
 /// Congestion control.

@@ -1,6 +1,7 @@
 //! Validated settings: what the rest of the program is given, with every limit
 //! named and explained.
 
+use crate::access_log;
 use crate::cli::{self, Cli};
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
 use bytesize::ByteSize;
@@ -115,6 +116,8 @@ pub struct Config {
     pub body_bytes: usize,
     /// Processors for the workers; empty: the first ones that are allowed.
     pub cores: Vec<usize>,
+    /// The access log and its format, if one is to be written.
+    pub access_log: Option<(access_log::Target, access_log::Format)>,
     /// Time between two reports.
     pub stats: Option<Duration>,
     /// Whether only errors are printed.
@@ -167,10 +170,26 @@ impl Config {
             limits,
             body_bytes,
             cores: cli.cores,
+            access_log: cli.access_log.map(|path| log(path, cli.log_format)),
             stats,
             quiet: cli.quiet,
         })
     }
+}
+
+/// Where the access log goes, and how it looks.
+fn log(path: PathBuf, format: cli::LogFormat) -> (access_log::Target, access_log::Format) {
+    let target = match path.to_str() {
+        Some("-") => access_log::Target::Stdout,
+        Some("journal") => access_log::Target::Journal,
+        _ => access_log::Target::File(path),
+    };
+    let format = match format {
+        cli::LogFormat::Common => access_log::Format::Common,
+        cli::LogFormat::Combined => access_log::Format::Combined,
+        cli::LogFormat::Json => access_log::Format::Json,
+    };
+    (target, format)
 }
 
 /// Validates the limits: those of the connections, and the bytes for bodies.

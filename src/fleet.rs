@@ -1,6 +1,7 @@
 //! The workers' threads: one for each socket, pinned, started, watched, told
 //! what has changed, and brought home.
 
+use crate::access_log::Log;
 use crate::config::{DRAIN_LIMIT, FILE_JOBS};
 use crate::net::figures::Listing;
 use crate::net::{Secret, Stack, StackConfig};
@@ -125,6 +126,7 @@ pub struct Fleet {
     origin: Instant,
     root: Arc<Root>,
     body_bytes: usize,
+    log: Option<Log>,
     spin: Duration,
     /// For the workers that are still to be started.
     places: std::vec::IntoIter<(Waker, Relay)>,
@@ -135,8 +137,8 @@ pub struct Fleet {
 
 impl Fleet {
     /// No workers yet; the `workers` to come have such stacks, serve `root`, each with
-    /// `body_bytes` in memory before it reads in small pieces, and spin for `spin`
-    /// before they sleep.
+    /// `body_bytes` in memory before it reads in small pieces, write to `log`, and spin
+    /// for `spin` before they sleep.
     ///
     /// # Errors
     /// The operating system gives no randomness or descriptors.
@@ -145,6 +147,7 @@ impl Fleet {
         stack: StackConfig,
         root: Arc<Root>,
         body_bytes: usize,
+        log: Option<Log>,
         spin: Duration,
     ) -> Result<Fleet, Error> {
         let (ended, ends) = mpsc::unbounded_channel();
@@ -159,6 +162,7 @@ impl Fleet {
             origin: Instant::now(),
             root,
             body_bytes,
+            log,
             spin,
             workers: Vec::new(),
             ended,
@@ -183,6 +187,7 @@ impl Fleet {
         };
         let (stack, root, spin) = (self.stack.clone(), self.root.clone(), self.spin);
         let (secret, origin, body_bytes) = (self.secret, self.origin, self.body_bytes);
+        let log = self.log.as_ref().map(Log::batch);
         let (runtime, (built, remote)) = (Handle::current(), std::sync::mpsc::channel());
         // Built in its thread: what a worker holds never crosses threads.
         let body = move || {
@@ -190,7 +195,7 @@ impl Fleet {
             let wake = waker.clone();
             let loader = PoolLoader::new(runtime, root, FILE_JOBS, move || wake.wake());
             let site = Site::new(loader, Limits::default());
-            let service = HttpService::new(site, body_bytes, SystemTime::now());
+            let service = HttpService::new(site, body_bytes, SystemTime::now()).with_log(log);
             let stack = Stack::new(&stack, &secret, service);
             let (worker, remote) = Worker::new(socket, stack, waker, relay, origin, spin);
             let _ = built.send(remote);
@@ -250,6 +255,18 @@ impl Fleet {
         listings
     }
 
+    /// The access log was moved away.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
+    /// Lines of the access log that were lost.
+    pub fn lost_lines(&self) -> u64 {
+        self.log.as_ref().map_or(0, Log::dropped)
+    }
+
     /// The addresses served have changed.
     pub fn readdress(&self, addresses: Vec<Ipv4Addr>) {
         for (_, remote, _) in &self.workers {
@@ -289,6 +306,10 @@ impl Fleet {
         // Their last breath: sockets close, and the queues are free.
         for (queue, _, thread) in self.workers {
             thread.join().map_err(|_| Error::Panicked(queue))?;
+        }
+        match self.log.map(Log::close) {
+            None | Some(0) => {}
+            Some(lost) => tracing::warn!("{lost} lines of the access log were lost"),
         }
         Ok(())
     }

@@ -115,6 +115,7 @@ pub mod xdp;
 #[allow(unsafe_code)]
 pub mod xsk;
 
+pub mod access_log;
 pub mod cli;
 pub mod config;
 pub mod fleet;

@@ -6,6 +6,7 @@
 //! socket that closes empties its slot by itself. Dropping the attachment (or
 //! dying, in whatever way) gives the device back.
 
+use crate::access_log::{self, Log};
 use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
 use crate::net::demux::ETHERNET_HEADER_BYTES;
@@ -72,6 +73,9 @@ pub enum Error {
     /// The root cannot be served.
     #[error(transparent)]
     Root(#[from] crate::site::RootError),
+    /// The access log cannot be written.
+    #[error(transparent)]
+    Log(#[from] access_log::OpenError),
     /// The workers did not start, or one failed.
     #[error(transparent)]
     Fleet(#[from] fleet::Error),
@@ -160,6 +164,8 @@ fn require_privileges() -> Result<(), Error> {
 async fn serve(config: &Config) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let root = Arc::new(Root::open(&config.root)?);
+    let open = |(target, format)| Log::open(target, format);
+    let log = config.access_log.clone().map(open).transpose()?;
     // Followed first, looked at then: nothing is missed in between.
     let mut watch = Watch::open(inspect(&config.dev).await?.ifindex).await?;
     let device = inspect(&config.dev).await?;
@@ -193,6 +199,7 @@ async fn serve(config: &Config) -> Result<(), Error> {
         stack,
         root,
         config.body_bytes / queues.len(),
+        log,
         config.spin,
     )?;
     for (socket, core) in sockets.into_iter().zip(cores) {
@@ -332,6 +339,7 @@ impl<'a> Served<'a> {
                 biased;
                 told = signals.next() => match told {
                     Told::End => return Ok(()),
+                    Told::Reopen => fleet.reopen_log(),
                     Told::Show => report::print_connections(&fleet.listings().await),
                 },
                 event = watch.next() => self.note(event, fleet).await?,
@@ -434,6 +442,8 @@ enum Told {
     End,
     /// SIGUSR1: the connections.
     Show,
+    /// SIGHUP: the access log was moved away.
+    Reopen,
 }
 
 /// The signals that are listened to.
@@ -441,6 +451,7 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     show: Signal,
+    reopen: Signal,
 }
 
 impl Signals {
@@ -450,6 +461,7 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             show: listen(SignalKind::user_defined1())?,
+            reopen: listen(SignalKind::hangup())?,
         })
     }
 
@@ -458,6 +470,7 @@ impl Signals {
             _ = self.interrupt.recv() => Told::End,
             _ = self.terminate.recv() => Told::End,
             _ = self.show.recv() => Told::Show,
+            _ = self.reopen.recv() => Told::Reopen,
         }
     }
 

@@ -2,9 +2,10 @@
 //! [`site`](crate::site), which know no network, to [`net`](crate::net), which
 //! knows no HTTP.
 
+use crate::access_log::Batch;
 use crate::http::{Conn, Context, Counters, Date};
 use crate::net::{Application, ConnId, Instant, Stage, Stream, Waits};
-use crate::site::{Event, Loader, Site, Waiter};
+use crate::site::{Event, Loader, Now, Site, Waiter};
 use std::time::SystemTime;
 
 /// The HTTP server of one worker.
@@ -18,6 +19,7 @@ pub struct HttpService<L> {
     generous_bytes: u64,
     /// Bytes that are.
     held_bytes: u64,
+    log: Option<Batch>,
     /// What was counted so far.
     pub counters: Counters,
 }
@@ -32,8 +34,15 @@ impl<L: Loader> HttpService<L> {
             date_second: 0,
             generous_bytes: generous_bytes as u64,
             held_bytes: 0,
+            log: None,
             counters: Counters::default(),
         }
+    }
+
+    /// The same with an access log, if one is to be written.
+    pub fn with_log(mut self, log: Option<Batch>) -> Self {
+        self.log = log;
+        self
     }
 
     /// Renders the Date field anew when `now` is in another second than at the
@@ -44,6 +53,15 @@ impl<L: Loader> HttpService<L> {
             self.date_second = second;
             self.date = Date::new(wall());
         }
+        if let Some(log) = &mut self.log {
+            log.flush(since_start(now));
+        }
+    }
+
+    /// When [`tick`](HttpService::tick) has more to do than to look at the clock.
+    pub fn next_at(&self) -> Option<Instant> {
+        let at = self.log.as_ref()?.due_at()?;
+        Some(Instant::from_micros(at.as_micros() as i64))
     }
 
     /// The next file event that has come, with the connection that it is for.
@@ -71,13 +89,18 @@ impl<L: Loader> HttpService<L> {
     fn context(&mut self, id: ConnId, now: Instant) -> Context<'_, L> {
         Context {
             site: &mut self.site,
-            now: std::time::Duration::from_micros(now.total_micros() as u64),
+            now: since_start(now),
             date: &self.date,
             waiter: Waiter(id.to_u64()),
             frugal: self.held_bytes > self.generous_bytes,
             counters: &mut self.counters,
         }
     }
+}
+
+/// The clock of the site, which is that of the stack.
+fn since_start(now: Instant) -> Now {
+    Now::from_micros(now.total_micros() as u64)
 }
 
 impl<L: Loader> Application for HttpService<L> {

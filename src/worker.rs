@@ -379,6 +379,9 @@ impl Worker {
         if let Some(at) = self.stack.next_at().filter(|&at| at != Instant::ZERO) {
             wake_at = wake_at.min(at.max(now));
         }
+        if let Some(at) = self.stack.app.next_at() {
+            wake_at = wake_at.min(at.max(now));
+        }
         if let Some(until) = self.drain_until {
             wake_at = wake_at.min(until).min(self.drain_check_at).max(now);
         }

@@ -15,6 +15,8 @@ use crate::site::{Now, Site, Waiter};
 pub mod answer;
 pub mod conn;
 pub mod date;
+pub mod listing;
+pub mod noted;
 pub mod request;
 pub mod response;
 pub mod scan;

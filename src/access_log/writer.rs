@@ -1,0 +1,345 @@
+//! The thread that writes the access log, and the files it writes to.
+
+use super::{Batch, Format};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+/// Batches that may wait for the writer: 8 MiB of lines and more.
+const MAX_BATCHES: usize = 256;
+/// Where systemd-journald takes entries (systemd-journald.service(8)).
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// The journal of systemd, an entry a line.
+    Journal,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// The log cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the access log {}: {source}", .path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// What goes to the writer.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Lines, and how many.
+    Lines { lines: Vec<u8>, count: u64 },
+    /// The file has been moved away: its name is to be opened again.
+    Reopen,
+}
+
+/// The access log.
+#[derive(Debug)]
+pub struct Log {
+    format: Format,
+    to: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+    writer: JoinHandle<()>,
+}
+
+impl Log {
+    /// Opens `target` and starts the writer.
+    ///
+    /// # Errors
+    /// The file or the journal's socket cannot be opened.
+    pub fn open(target: Target, format: Format) -> Result<Log, OpenError> {
+        let sink = Sink::open(&target)?;
+        let (to, from) = sync_channel(MAX_BATCHES);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let mut writer = Writer {
+            target,
+            sink,
+            dropped: dropped.clone(),
+            is_failing: false,
+        };
+        let writer = std::thread::spawn(move || writer.run(&from));
+        Ok(Log {
+            format,
+            to,
+            dropped,
+            writer,
+        })
+    }
+
+    /// A way to it for one worker.
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.format, self.to.clone(), self.dropped.clone())
+    }
+
+    /// Has the file's name opened again, after a rotation, for all lines that come
+    /// later.
+    pub fn reopen(&self) {
+        if let Err(TrySendError::Full(message)) = self.to.try_send(Message::Reopen) {
+            // Somebody has to wait for a place in the queue.
+            let to = self.to.clone();
+            std::thread::spawn(move || to.send(message));
+        }
+    }
+
+    /// Lines that were lost: the writer was too slow, or could not write.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all is written; every [`Batch`] must be gone. Returns the lines lost.
+    pub fn close(self) -> u64 {
+        drop(self.to);
+        // It has no reason to panic; if it did, that was said on stderr.
+        let _ = self.writer.join();
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+struct Writer {
+    target: Target,
+    sink: Sink,
+    dropped: Arc<AtomicU64>,
+    /// The last write failed, which has been said.
+    is_failing: bool,
+}
+
+impl Writer {
+    fn run(&mut self, from: &Receiver<Message>) {
+        for message in from {
+            match message {
+                Message::Lines { lines, count } => self.write(&lines, count),
+                Message::Reopen => self.reopen(),
+            }
+        }
+    }
+
+    fn write(&mut self, lines: &[u8], count: u64) {
+        match self.sink.write(lines) {
+            Ok(()) => self.is_failing = false,
+            Err(error) => {
+                self.dropped.fetch_add(count, Ordering::Relaxed);
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::error!("cannot write the access log: {error}; lines are lost");
+                }
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        match Sink::open(&self.target) {
+            Ok(sink) => self.sink = sink,
+            Err(error) => tracing::error!("{error}; the old one is written on"),
+        }
+    }
+}
+
+enum Sink {
+    Stdout,
+    Journal(UnixDatagram),
+    File(File),
+}
+
+impl Sink {
+    fn open(target: &Target) -> Result<Sink, OpenError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| OpenError { path, source }
+        };
+        match target {
+            Target::Stdout => Ok(Sink::Stdout),
+            Target::Journal => journal()
+                .map(Sink::Journal)
+                .map_err(failed(Path::new(JOURNAL))),
+            Target::File(path) => OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path)
+                .map(Sink::File)
+                .map_err(failed(path)),
+        }
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Sink::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Sink::File(file) => file.write_all(lines),
+            Sink::Journal(socket) => lines
+                .split(|&byte| byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .try_for_each(|line| socket.send(&entry(line)).map(drop)),
+        }
+    }
+}
+
+fn journal() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(JOURNAL)?;
+    Ok(socket)
+}
+
+/// A journal entry of priority "info" (systemd.journal-fields(7)).
+fn entry(line: &[u8]) -> Vec<u8> {
+    [
+        b"PRIORITY=6\nSYSLOG_IDENTIFIER=xdphttpd\nMESSAGE=",
+        line,
+        b"\n",
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Clock, Request, Response};
+    use super::*;
+    use crate::site::Now;
+    use std::fs;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn add(batch: &mut Batch, number: u32, now: Now) {
+        let request = Request {
+            remote: "10.0.0.2:5000".parse().expect("an address"),
+            connection: 1,
+            number,
+            line: b"GET / HTTP/1.1",
+            host: b"h",
+            referer: b"",
+            agent: b"",
+            user: b"",
+        };
+        let response = Response {
+            status: 200,
+            body_bytes: number.into(),
+            taken: Now::ZERO,
+            is_aborted: false,
+        };
+        batch.add(&Clock::new(UNIX_EPOCH.into()), &request, &response, now);
+    }
+
+    fn line(number: u32) -> String {
+        format!("10.0.0.2 - - [01/Jan/1970:00:00:00 +0000] \"GET / HTTP/1.1\" 200 {number}\n")
+    }
+
+    fn log(path: &Path) -> Log {
+        Log::open(Target::File(path.to_owned()), Format::Common).expect("a log")
+    }
+
+    #[test]
+    fn lines_reach_the_file_in_order_and_append() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("access.log");
+        fs::write(&path, "before\n").expect("writing");
+        let log = log(&path);
+        let mut batch = log.batch();
+        // Many batches' worth.
+        (1..=2_000).for_each(|number| add(&mut batch, number, Now::ZERO));
+        drop(batch);
+        assert_eq!(log.close(), 0);
+        let want: String = (1..=2_000).map(line).collect();
+        assert_eq!(
+            fs::read_to_string(&path).expect("reading"),
+            format!("before\n{want}")
+        );
+    }
+
+    #[test]
+    fn a_batch_waits_no_longer_than_it_may() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("access.log");
+        let log = log(&path);
+        let mut batch = log.batch();
+        assert_eq!(batch.due_at(), None);
+        add(&mut batch, 1, Duration::from_millis(1_000));
+        add(&mut batch, 2, Duration::from_millis(1_050));
+        assert_eq!(batch.due_at(), Some(Duration::from_millis(1_100)));
+        batch.flush(Duration::from_millis(1_099));
+        assert!(batch.due_at().is_some());
+        batch.flush(Duration::from_millis(1_100));
+        assert_eq!(batch.due_at(), None);
+        drop(batch);
+        log.close();
+        assert_eq!(
+            fs::read_to_string(&path).expect("reading"),
+            line(1) + &line(2)
+        );
+    }
+
+    #[test]
+    fn a_file_moved_away_is_opened_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, moved) = (
+            directory.path().join("a.log"),
+            directory.path().join("a.log.1"),
+        );
+        let log = log(&path);
+        let mut batch = log.batch();
+        add(&mut batch, 1, Now::ZERO);
+        batch.flush(Duration::from_secs(1));
+        fs::rename(&path, &moved).expect("moving");
+        log.reopen();
+        add(&mut batch, 2, Now::ZERO);
+        drop(batch);
+        assert_eq!(log.close(), 0);
+        assert_eq!(fs::read_to_string(&moved).expect("reading"), line(1));
+        assert_eq!(fs::read_to_string(&path).expect("reading"), line(2));
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_said() {
+        let missing = Target::File("/nonexistent/access.log".into());
+        let error = Log::open(missing, Format::Json).expect_err("no such directory");
+        let text = error.to_string();
+        assert!(
+            text.starts_with("cannot open the access log /nonexistent/access.log: No such"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let full = Target::File("/dev/full".into());
+        let log = Log::open(full, Format::Common).expect("it can be opened");
+        let mut batch = log.batch();
+        (1..=3).for_each(|number| add(&mut batch, number, Now::ZERO));
+        drop(batch);
+        assert_eq!(log.close(), 3);
+    }
+
+    #[test]
+    fn a_slow_writer_loses_lines_and_keeps_nobody_waiting() {
+        let (to, from) = sync_channel(1);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let mut batch = Batch::new(Format::Common, to, dropped.clone());
+        for number in 1..=3 {
+            add(&mut batch, number, Now::ZERO);
+            batch.flush(Duration::from_secs(1));
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 2);
+        drop(batch);
+        let sent: Vec<Message> = from.into_iter().collect();
+        assert!(
+            matches!(&sent[..], [Message::Lines { lines, count: 1 }] if *lines == line(1).into_bytes())
+        );
+    }
+
+    #[test]
+    fn a_journal_entry_has_its_fields() {
+        assert_eq!(
+            entry(b"a line"),
+            b"PRIORITY=6\nSYSLOG_IDENTIFIER=xdphttpd\nMESSAGE=a line\n"
+        );
+    }
+}
