@@ -2,7 +2,7 @@
 //! [`site`](crate::site), which know no network, to [`net`](crate::net), which
 //! knows no HTTP.
 
-use crate::http::{Conn, Context, Counters, Date};
+use crate::http::{Conn, Context, Counters, Date, Limits};
 use crate::net::{Application, ConnId, Instant, Stage, Stream, Waits};
 use crate::site::{Event, Loader, Site, Waiter};
 use std::time::SystemTime;
@@ -18,6 +18,8 @@ pub struct HttpService<L> {
     generous_bytes: u64,
     /// Bytes that are.
     held_bytes: u64,
+    /// What requests may take.
+    pub limits: Limits,
     /// What was counted so far.
     pub counters: Counters,
 }
@@ -32,6 +34,7 @@ impl<L: Loader> HttpService<L> {
             date_second: 0,
             generous_bytes: generous_bytes as u64,
             held_bytes: 0,
+            limits: Limits::default(),
             counters: Counters::default(),
         }
     }
@@ -75,6 +78,7 @@ impl<L: Loader> HttpService<L> {
             date: &self.date,
             waiter: Waiter(id.to_u64()),
             frugal: self.held_bytes > self.generous_bytes,
+            limits: &self.limits,
             counters: &mut self.counters,
         }
     }
