@@ -3,9 +3,10 @@
 //! knows no HTTP.
 
 use crate::access_log::Batch;
-use crate::http::{Conn, Context, Counters, Date};
+use crate::http::{Conn, Context, Counters, Date, Limits};
 use crate::net::{Application, ConnId, Instant, Stage, Stream, Waits};
 use crate::site::{Event, Loader, Now, Site, Waiter};
+use std::net::SocketAddrV4;
 use std::time::SystemTime;
 
 /// The HTTP server of one worker.
@@ -13,6 +14,8 @@ pub struct HttpService<L> {
     site: Site<L>,
     date: Date,
     date_second: u64,
+    /// When it was last asked for the time of day.
+    ticked_at: Instant,
     /// Bytes of bodies being read from files, and of unfinished request heads,
     /// that may be in memory before further bodies are read in small pieces and
     /// long heads refused.
@@ -20,6 +23,8 @@ pub struct HttpService<L> {
     /// Bytes that are.
     held_bytes: u64,
     log: Option<Batch>,
+    /// What requests may take.
+    pub limits: Limits,
     /// What was counted so far.
     pub counters: Counters,
 }
@@ -32,9 +37,11 @@ impl<L: Loader> HttpService<L> {
             site,
             date: Date::new(wall),
             date_second: 0,
+            ticked_at: Instant::ZERO,
             generous_bytes: generous_bytes as u64,
             held_bytes: 0,
             log: None,
+            limits: Limits::default(),
             counters: Counters::default(),
         }
     }
@@ -48,6 +55,7 @@ impl<L: Loader> HttpService<L> {
     /// Renders the Date field anew when `now` is in another second than at the
     /// last call; `wall` is asked only then.
     pub fn tick(&mut self, now: Instant, wall: impl FnOnce() -> SystemTime) {
+        self.ticked_at = now;
         let second = now.total_micros() as u64 / 1_000_000;
         if second != self.date_second {
             self.date_second = second;
@@ -93,6 +101,8 @@ impl<L: Loader> HttpService<L> {
             date: &self.date,
             waiter: Waiter(id.to_u64()),
             frugal: self.held_bytes > self.generous_bytes,
+            limits: &self.limits,
+            log: self.log.as_mut(),
             counters: &mut self.counters,
         }
     }
@@ -106,8 +116,8 @@ fn since_start(now: Instant) -> Now {
 impl<L: Loader> Application for HttpService<L> {
     type Conn = Conn;
 
-    fn open(&mut self, _id: ConnId) -> Conn {
-        Conn::new()
+    fn open(&mut self, _id: ConnId, remote: SocketAddrV4) -> Conn {
+        Conn::from_client(remote)
     }
 
     fn drive(&mut self, id: ConnId, conn: &mut Conn, stream: &mut Stream<'_>, now: Instant) {
@@ -168,7 +178,9 @@ impl<L: Loader> Application for HttpService<L> {
         conn.shut_down();
     }
 
-    fn close(&mut self, id: ConnId, conn: Conn) {
+    fn close(&mut self, id: ConnId, mut conn: Conn) {
+        let now = self.ticked_at;
+        conn.hang_up(&mut self.context(id, now));
         if conn.is_waiting() {
             self.site.forget(Waiter(id.to_u64()));
         }

@@ -6,15 +6,14 @@ use bytes::Bytes;
 
 use super::Context;
 use super::conn::{Asked, Conn, Phase};
-use super::request::{Method, Request, RequestBody, Slots, Target};
+use super::discard::Discard;
+use super::request::{self, Action, Method, Request, RequestBody, Slots};
 use super::response::{self, Connection};
 use super::status::Status;
 use super::stream::Stream;
+use super::target::Target;
 use crate::site::resolve::{Refusal, resolve};
 use crate::site::{Body, Entry, Find, Loader};
-
-/// The longest request body that is read and thrown away to keep the connection; a new connection costs less than more.
-pub const MAX_DISCARDED_BODY_BYTES: u64 = 1024 * 1024;
 
 impl Conn {
     /// Answers bytes that are no acceptable head.
@@ -25,6 +24,7 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         cx.counters.refused_heads += 1;
+        self.note(bytes, None, cx);
         let head_only = bytes.starts_with(b"HEAD ");
         self.answer_page(
             status,
@@ -37,43 +37,65 @@ impl Conn {
         );
     }
 
-    /// Parses a whole head and begins to answer it.
+    /// Parses a whole head, and begins to answer it or to read what must come before the answer.
     pub(super) fn accept<L: Loader>(&mut self, head: &[u8], cx: &mut Context<'_, L>) {
-        self.requests = self.requests.wrapping_add(1);
         let mut slots = Slots::new();
-        let request = match Request::parse(head, &mut slots) {
-            Ok(request) => request,
-            Err(status) => return self.refuse(head, status, cx),
-        };
+        match Request::parse(head, &mut slots, cx.limits) {
+            Ok(request) if request.body_comes_first() => self.hold(head, cx),
+            Ok(request) => self.respond(head, &request, cx),
+            Err(Status::VersionNotSupported) => match request::as_version_1_1(head) {
+                Some(head) => self.accept(&head, cx),
+                None => self.refuse(head, Status::VersionNotSupported, cx),
+            },
+            Err(status) => self.refuse(head, status, cx),
+        }
+    }
+
+    /// Answers a head that was [held](Self::hold), its body having come.
+    pub(super) fn accept_held<L: Loader>(&mut self, head: &[u8], cx: &mut Context<'_, L>) {
+        let mut slots = Slots::new();
+        match Request::parse(head, &mut slots, cx.limits) {
+            Ok(request) => self.respond(head, &request, cx),
+            Err(status) => self.refuse(head, status, cx),
+        }
+    }
+
+    /// Begins to answer a request.
+    fn respond<L: Loader>(
+        &mut self,
+        head: &[u8],
+        request: &Request<'_, '_>,
+        cx: &mut Context<'_, L>,
+    ) {
         cx.counters.requests += 1;
+        self.note(head, Some(request), cx);
         let asked = Asked {
             head_only: request.method == Method::Head,
-            connection: self.connection_after(&request),
+            connection: self.connection_after(request, cx),
             name_len: 0,
         };
-        let target = match request.method {
-            Method::Get | Method::Head => request.target(),
-            Method::Unsupported => Err(Status::MethodNotAllowed),
-            Method::Unknown => Err(Status::NotImplemented),
-        };
-        match target {
-            Ok(target) => self.look_up(target, asked, cx),
-            Err(status) => self.answer_page(status, asked, cx),
+        match request.action(cx.limits) {
+            Action::Find(target) => self.look_up(target, asked, cx),
+            Action::Options => self.answer_options(asked, cx),
+            Action::Refuse(status) => self.answer_page(status, asked, cx),
         }
     }
 
     /// Decides whether the connection outlives `request`, and sets its body up to be thrown away.
-    fn connection_after(&mut self, request: &Request<'_, '_>) -> Connection {
-        self.body_left = match request.body {
-            RequestBody::Length(length) if length <= MAX_DISCARDED_BODY_BYTES => length,
-            _ => return Connection::Close,
-        };
-        if !request.keep_alive {
-            Connection::Close
-        } else if request.minor_version == 0 {
-            Connection::KeepAlive
-        } else {
-            Connection::Persist
+    fn connection_after<L: Loader>(
+        &mut self,
+        request: &Request<'_, '_>,
+        cx: &Context<'_, L>,
+    ) -> Connection {
+        if !request.may_be_followed(cx.limits) {
+            return Connection::Close;
+        }
+        if let RequestBody::Length(length) = request.body {
+            self.body = Discard::Length(length);
+        }
+        match request.minor_version {
+            0 => Connection::KeepAlive,
+            _ => Connection::Persist,
         }
     }
 
@@ -138,6 +160,12 @@ impl Conn {
             asked.connection,
         );
         self.send_page(Status::MovedPermanently, asked, cx);
+    }
+
+    fn answer_options<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
+        self.head.clear();
+        response::write_options(&mut self.head, cx.date, asked.connection);
+        self.send(200, Bytes::new(), None, asked.connection, cx);
     }
 
     fn answer_page<L: Loader>(&mut self, status: Status, asked: Asked, cx: &mut Context<'_, L>) {

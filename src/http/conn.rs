@@ -5,13 +5,17 @@
 //! when none can, the connection waits for the client or for the site.
 
 use std::mem;
+use std::net::SocketAddrV4;
 
 use bytes::{Buf, Bytes};
 
 use super::Context;
 use super::Status;
+use super::chunked::Chunked;
+use super::discard::Discard;
+use super::noted::{Noted, Remote};
 use super::response::{self, Connection};
-use super::scan::{HeadScanner, MAX_HEAD_BYTES, MAX_LEADING_BYTES, Scan};
+use super::scan::{HeadScanner, Scan};
 use super::stream::Stream;
 use crate::site::{Event, Loader};
 
@@ -25,16 +29,20 @@ const FRUGAL_HEAD_BYTES: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Conn {
     pub(super) phase: Phase,
-    /// The beginning of a head whose end has not arrived; never more than one head.
+    /// The beginning of a head whose end has not arrived, or a head whose body must; never more than one.
     stash: Vec<u8>,
     /// How far the stash has been searched.
     scanner: HeadScanner,
-    /// Bytes of the last request's body still to be thrown away.
-    pub(super) body_left: u64,
+    /// What of the last request's body is still to be thrown away.
+    pub(super) body: Discard,
     /// Requests taken so far, modulo 2^32.
     pub(super) requests: u32,
     /// While an entry is awaited the name and query it was asked by, then the response's head.
     pub(super) head: Vec<u8>,
+    /// The client.
+    pub(super) remote: Remote,
+    /// For the access log, if there is one.
+    pub(super) noted: Option<Box<Noted>>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +93,14 @@ impl Conn {
         Self::default()
     }
 
+    /// The same with a client at `remote`.
+    pub fn from_client(remote: SocketAddrV4) -> Self {
+        Conn {
+            remote: Remote(remote),
+            ..Self::default()
+        }
+    }
+
     /// Takes bytes from the client and returns how many were consumed.
     ///
     /// Those that were not belong to a later request and must be offered again once [`wants_input`](Self::wants_input):
@@ -100,7 +116,7 @@ impl Conn {
 
     /// Whether [`input`](Self::input) would consume anything now.
     pub fn wants_input(&self) -> bool {
-        self.body_left > 0 || self.is_ending() || matches!(self.phase, Phase::Idle)
+        !self.body.is_done() || self.is_ending() || matches!(self.phase, Phase::Idle)
     }
 
     /// The client will send no more; to be called once all that it had sent was consumed. A request that is complete
@@ -165,9 +181,12 @@ impl Conn {
         } else {
             sending.body.advance(len);
             cx.counters.body_bytes += len as u64;
+            if let Some(noted) = &mut self.noted {
+                noted.sent(len as u64);
+            }
         }
         self.refill(cx);
-        self.finish_if_sent();
+        self.finish_if_sent(cx);
     }
 
     /// No further request is to be taken: the response in progress becomes the last one.
@@ -197,12 +216,12 @@ impl Conn {
 
     /// Between requests, with nothing of the next one there.
     pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && self.stash.is_empty() && self.body_left == 0
+        matches!(self.phase, Phase::Idle) && self.stash.is_empty() && self.body.is_done()
     }
 
-    /// Between requests, with a part of the last one's body still to come.
+    /// A part of a request's body is still to come, and nothing else to be done.
     pub fn in_body(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && self.body_left > 0
+        matches!(self.phase, Phase::Idle) && !self.body.is_done()
     }
 
     /// A request has been accepted and its response not sent completely.
@@ -215,7 +234,7 @@ impl Conn {
         self.requests
     }
 
-    /// Bytes of memory that an unfinished head takes, and a body beside what the cache has.
+    /// Bytes of memory that an unfinished request takes, and a body beside what the cache has.
     pub fn held_bytes(&self) -> u64 {
         let body = match &self.phase {
             Phase::Sending(sending) => sending.stream.as_ref().map_or(0, Stream::held_bytes),
@@ -228,7 +247,13 @@ impl Conn {
     pub fn rest(&mut self) {
         if matches!(self.phase, Phase::Idle) {
             self.head = Vec::new();
+            self.noted = None;
         }
+    }
+
+    /// The connection is over, whatever was in progress.
+    pub fn hang_up<L: Loader>(&mut self, cx: &mut Context<'_, L>) {
+        self.log(true, cx);
     }
 
     /// Something has been asked of the site and not arrived.
@@ -254,12 +279,8 @@ impl Conn {
     fn take<L: Loader>(&mut self, bytes: &[u8], cx: &mut Context<'_, L>) -> usize {
         if self.is_ending() {
             bytes.len()
-        } else if self.body_left > 0 {
-            let len = usize::try_from(self.body_left)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
-            self.body_left -= len as u64;
-            len
+        } else if !self.body.is_done() {
+            self.take_body(bytes, cx)
         } else if self.stash.is_empty() {
             self.take_head(bytes, cx)
         } else {
@@ -267,15 +288,41 @@ impl Conn {
         }
     }
 
+    fn take_body<L: Loader>(&mut self, bytes: &[u8], cx: &mut Context<'_, L>) -> usize {
+        match self.body.take(bytes, cx.limits) {
+            Ok(taken) => {
+                if self.body.is_done() && !self.stash.is_empty() {
+                    let head = mem::take(&mut self.stash);
+                    self.accept_held(&head, cx);
+                }
+                taken
+            }
+            Err(status) => {
+                self.body = Discard::default();
+                let head = mem::take(&mut self.stash);
+                self.refuse(&head, status, cx);
+                bytes.len()
+            }
+        }
+    }
+
+    /// Keeps `head` until its chunked body has come.
+    pub(super) fn hold<L: Loader>(&mut self, head: &[u8], cx: &mut Context<'_, L>) {
+        if self.keep(head, cx) {
+            self.body = Discard::Chunked(Chunked::new(cx.limits));
+        }
+    }
+
     /// The common case: a head that arrives whole is parsed where it lies.
     fn take_head<L: Loader>(&mut self, bytes: &[u8], cx: &mut Context<'_, L>) -> usize {
         self.scanner = HeadScanner::default();
-        match self.scanner.scan(bytes) {
+        match self.scanner.scan(bytes, cx.limits) {
             Scan::Partial => {
                 self.keep(bytes, cx);
                 bytes.len()
             }
             Scan::Complete { start, end } => {
+                self.requests = self.requests.wrapping_add(1);
                 self.accept(&bytes[start..end], cx);
                 end
             }
@@ -289,17 +336,17 @@ impl Conn {
     fn take_rest_of_head<L: Loader>(&mut self, bytes: &[u8], cx: &mut Context<'_, L>) -> usize {
         let before = self.stash.len();
         // One byte above the limits is enough to exceed them.
-        let room = (MAX_LEADING_BYTES + MAX_HEAD_BYTES + 1)
-            .saturating_sub(before)
-            .max(1);
+        let most = cx.limits.leading_bytes + cx.limits.head_bytes + 1;
+        let room = most.saturating_sub(before).max(1);
         let taken = room.min(bytes.len());
         if !self.keep(&bytes[..taken], cx) {
             return bytes.len();
         }
-        match self.scanner.scan(&self.stash) {
+        match self.scanner.scan(&self.stash, cx.limits) {
             Scan::Partial => taken,
             Scan::Complete { start, end } => {
                 let stash = mem::take(&mut self.stash);
+                self.requests = self.requests.wrapping_add(1);
                 self.accept(&stash[start..end], cx);
                 end.saturating_sub(before)
             }
@@ -334,6 +381,9 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         cx.counters.count_response(code);
+        if let Some(noted) = &mut self.noted {
+            noted.answered(code);
+        }
         self.phase = Phase::Sending(Sending {
             head_sent: 0,
             body,
@@ -360,7 +410,7 @@ impl Conn {
     }
 
     /// Ends the response when all of it was taken.
-    fn finish_if_sent(&mut self) {
+    fn finish_if_sent<L: Loader>(&mut self, cx: &mut Context<'_, L>) {
         let Phase::Sending(sending) = &self.phase else {
             return;
         };
@@ -368,7 +418,9 @@ impl Conn {
         if sending.head_sent < self.head.len() || !sending.body.is_empty() || !stream_done {
             return;
         }
-        if sending.connection == Connection::Close {
+        let is_last = sending.connection == Connection::Close;
+        self.log(false, cx);
+        if is_last {
             return self.close();
         }
         self.phase = Phase::Idle;
@@ -383,6 +435,7 @@ impl Conn {
 
     fn abort<L: Loader>(&mut self, cx: &mut Context<'_, L>) {
         cx.counters.aborted += 1;
+        self.log(true, cx);
         self.phase = Phase::Aborted;
         self.release();
     }
@@ -391,6 +444,6 @@ impl Conn {
     fn release(&mut self) {
         self.stash = Vec::new();
         self.head = Vec::new();
-        self.body_left = 0;
+        self.body = Discard::default();
     }
 }

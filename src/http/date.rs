@@ -2,12 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::access_log::Clock;
 use crate::site::http_date;
 
 /// A rendered `Date` field line (RFC 9110 section 6.6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Date {
     line: String,
+    clock: Clock,
     since_epoch_s: u64,
 }
 
@@ -16,6 +18,7 @@ impl Date {
     pub fn new(time: SystemTime) -> Self {
         Date {
             line: format!("Date: {}\r\n", http_date(time)),
+            clock: Clock::new(http_date(time)),
             since_epoch_s: since_epoch_s(time),
         }
     }
@@ -25,6 +28,11 @@ impl Date {
         if since_epoch_s(time) != self.since_epoch_s {
             *self = Date::new(time);
         }
+    }
+
+    /// The same time for the access log.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The line with its CRLF.

@@ -3,18 +3,27 @@
 //! [`Conn`] takes the bytes that a client sends and gives the bytes to send back. A request goes through five steps:
 //!
 //! 1. [`scan`] finds where its head ends, however it is cut up on the way (RFC 9112 section 2).
-//! 2. [`request`] parses and validates the head, once, where it lies.
+//! 2. [`request`] parses and validates the head, once, where it lies: its [`target`], and what its fields say of
+//!    framing. A [`chunked`] body is read to its end before the answer, and the head kept till then.
 //! 3. The target's path becomes a name, and [`Site::find`] an entry, now or by an [`Event`](crate::site::Event).
 //! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready.
 //! 5. The body follows from memory, or chunk by chunk as [`stream`] has it read.
 //!
-//! Only then is the next request taken: what a client sends ahead stays in its TCP window.
+//! Only then is the next request taken: what a client sends ahead stays in its TCP window. [`limits`] has the other
+//! bounds.
 
+use crate::access_log::Batch;
 use crate::site::{Now, Site, Waiter};
 
 pub mod answer;
+mod authority;
+mod bytes;
+pub mod chunked;
 pub mod conn;
 pub mod date;
+mod discard;
+mod fields;
+pub mod limits;
 pub mod listing;
 pub mod noted;
 pub mod request;
@@ -22,9 +31,11 @@ pub mod response;
 pub mod scan;
 pub mod status;
 pub mod stream;
+pub mod target;
 
 pub use conn::Conn;
 pub use date::Date;
+pub use limits::Limits;
 pub use status::Status;
 
 /// What a connection needs from its worker for the time of one call.
@@ -40,6 +51,10 @@ pub struct Context<'a, L> {
     pub waiter: Waiter,
     /// Memory is short: bodies are read in small pieces, one at a time, and long heads refused unless they come at once.
     pub frugal: bool,
+    /// What requests may take.
+    pub limits: &'a Limits,
+    /// The access log, if there is one.
+    pub log: Option<&'a mut Batch>,
     /// Where the connection counts what it does.
     pub counters: &'a mut Counters,
 }

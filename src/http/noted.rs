@@ -1,11 +1,54 @@
 //! What the access log will need of a request, kept until its response is over.
 
+use super::request::Request as Head;
+use super::{Conn, Context};
 use crate::access_log::{Request, Response};
-use crate::site::Now;
-use std::net::SocketAddrV4;
+use crate::site::{Loader, Now};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// What is kept of something that is no request line.
 const NO_LINE_BYTES: usize = 256;
+
+/// The client; nobody, unless said otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Remote(pub SocketAddrV4);
+
+impl Default for Remote {
+    fn default() -> Self {
+        Remote(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))
+    }
+}
+
+impl Conn {
+    /// A request, or what should have been one, is about to be answered: `head` is what
+    /// there is of its head.
+    pub(super) fn note<L: Loader>(
+        &mut self,
+        head: &[u8],
+        request: Option<&Head<'_, '_>>,
+        cx: &Context<'_, L>,
+    ) {
+        if cx.log.is_none() {
+            return;
+        }
+        let value = |name| request.and_then(|request| request.header(name).next());
+        let fields = ["host", "referer", "user-agent"].map(|name| value(name).unwrap_or_default());
+        self.noted
+            .get_or_insert_default()
+            .begin(head, fields, cx.now);
+    }
+
+    /// Its response is over.
+    pub(super) fn log<L: Loader>(&mut self, is_aborted: bool, cx: &mut Context<'_, L>) {
+        let who = (self.remote.0, cx.waiter.0, self.requests);
+        let (Some(noted), Some(log)) = (&mut self.noted, &mut cx.log) else {
+            return;
+        };
+        if let Some((request, response)) = noted.end(who, is_aborted, cx.now) {
+            log.add(cx.date.clock(), &request, &response, cx.now);
+        }
+    }
+}
 
 /// See the [module](self). Its memory is used again by the connection's next request.
 #[derive(Debug, Default)]

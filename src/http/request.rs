@@ -1,24 +1,26 @@
 //! A request's head, parsed and validated (RFC 9112 sections 2 to 6). The only module that knows httparse.
 //!
 //! What httparse lets through and this module, or [`scan`](super::scan) before it, does not: bare LF as a line end, more
-//! than one `Host`, contradictory body lengths, versions other than 1.0 and 1.1 (told from malformed ones), fragments.
-//! httparse itself refuses line folding, space before a colon, NUL, bare CR and other controls.
+//! than one `Host`, contradictory body lengths, versions other than 1.x (told from malformed ones), fragments.
+//! httparse itself refuses line folding, space before a colon, NUL, bare CR and other controls, and targets that are
+//! not UTF-8. What no URI may have but people type (quotes, braces, backslashes) it lets through, and so do we.
 
 use std::mem::MaybeUninit;
 
+pub use super::fields::Expects;
+use super::fields::Fields;
+use super::limits::{Limits, MAX_FIELDS};
 use super::status::Status;
-
-/// The most header fields in a head; browsers send about fifteen.
-pub const MAX_HEADERS: usize = 100;
+use super::target::{Form, Target};
 
 /// Room for the fields of one head, on the caller's stack.
 #[derive(Debug)]
-pub struct Slots<'b>([MaybeUninit<httparse::Header<'b>>; MAX_HEADERS]);
+pub struct Slots<'b>([MaybeUninit<httparse::Header<'b>>; MAX_FIELDS]);
 
 impl Slots<'_> {
     /// Empty room.
     pub fn new() -> Self {
-        Slots([const { MaybeUninit::uninit() }; MAX_HEADERS])
+        Slots([const { MaybeUninit::uninit() }; MAX_FIELDS])
     }
 }
 
@@ -35,6 +37,10 @@ pub enum Method {
     Get,
     /// `HEAD`.
     Head,
+    /// `OPTIONS`.
+    Options,
+    /// `CONNECT`.
+    Connect,
     /// Another method of RFC 9110 or RFC 5789.
     Unsupported,
     /// None of these.
@@ -46,9 +52,9 @@ impl Method {
         match token {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
-            "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "CONNECT" | "TRACE" => {
-                Method::Unsupported
-            }
+            "OPTIONS" => Method::Options,
+            "CONNECT" => Method::Connect,
+            "POST" | "PUT" | "DELETE" | "PATCH" | "TRACE" => Method::Unsupported,
             _ => Method::Unknown,
         }
     }
@@ -59,18 +65,19 @@ impl Method {
 pub enum RequestBody {
     /// This many bytes.
     Length(u64),
-    /// Bytes whose end is not known here, or that the client may decide not to send: no further request can be found
-    /// after them.
-    Indefinite,
+    /// Chunks.
+    Chunked,
 }
 
-/// The path and query of a target, as they were sent.
+/// What a valid request leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target<'b> {
-    /// The path, with its leading slash.
-    pub path: &'b [u8],
-    /// What follows the question mark.
-    pub query: Option<&'b [u8]>,
+pub enum Action<'b> {
+    /// Send what the target names.
+    Find(Target<'b>),
+    /// Say what may be asked.
+    Options,
+    /// Explain why not.
+    Refuse(Status),
 }
 
 /// A valid request; borrows from the bytes it was parsed from.
@@ -78,13 +85,15 @@ pub struct Target<'b> {
 pub struct Request<'h, 'b> {
     /// The method.
     pub method: Method,
+    /// What it is about.
+    pub form: Form<'b>,
     /// The minor version: 0 or 1.
     pub minor_version: u8,
-    /// Whether the client expects the connection to stay open (RFC 9112 section 9.3).
-    pub keep_alive: bool,
     /// The body after the head.
     pub body: RequestBody,
-    target: &'b str,
+    /// What the client expects before it sends that.
+    pub expects: Expects,
+    keep_alive: bool,
     headers: &'h [httparse::Header<'b>],
 }
 
@@ -93,13 +102,18 @@ impl<'h, 'b> Request<'h, 'b> {
     ///
     /// # Errors
     /// The status to answer with; the connection cannot go on after it.
-    pub fn parse(head: &'b [u8], slots: &'h mut Slots<'b>) -> Result<Self, Status> {
+    pub fn parse(
+        head: &'b [u8],
+        slots: &'h mut Slots<'b>,
+        limits: &Limits,
+    ) -> Result<Self, Status> {
         let mut parsed = httparse::Request::new(&mut []);
-        match parsed.parse_with_uninit_headers(head, &mut slots.0) {
+        let slots = &mut slots.0[..limits.fields.min(MAX_FIELDS)];
+        match parsed.parse_with_uninit_headers(head, slots) {
             Ok(httparse::Status::Complete(len)) if len == head.len() => {}
             Ok(_) => return Err(Status::BadRequest),
             Err(httparse::Error::TooManyHeaders) => return Err(Status::HeaderFieldsTooLarge),
-            Err(httparse::Error::Version) if names_other_version(head) => {
+            Err(httparse::Error::Version) if version_at(head).is_some() => {
                 return Err(Status::VersionNotSupported);
             }
             Err(_) => return Err(Status::BadRequest),
@@ -110,14 +124,20 @@ impl<'h, 'b> Request<'h, 'b> {
             return Err(Status::BadRequest);
         };
         let headers: &'h [httparse::Header<'b>] = parsed.headers;
-        let fields = Fields::collect(headers)?;
-        fields.check_host(minor_version)?;
+        let mut fields = Fields::default();
+        for header in headers {
+            fields.add(header.name, header.value)?;
+        }
+        let method = Method::parse(method);
+        let form = Form::parse(method, target.as_bytes())?;
+        fields.check_host(minor_version, &form)?;
         Ok(Request {
-            method: Method::parse(method),
+            method,
+            form,
             minor_version,
-            keep_alive: !fields.close && (minor_version == 1 || fields.keep_alive),
             body: fields.body(minor_version)?,
-            target,
+            expects: fields.expects(minor_version),
+            keep_alive: fields.keep_alive(minor_version),
             headers,
         })
     }
@@ -130,160 +150,71 @@ impl<'h, 'b> Request<'h, 'b> {
             .map(|header| header.value)
     }
 
-    /// The target in origin-form, or what an absolute-form says beside scheme and authority (RFC 9112 section 3.2).
+    /// Whether the body must be read before the answer: only then is it known that the request is a valid one, and
+    /// where it ends. Who waits for our word before sending it is answered at once.
+    pub fn body_comes_first(&self) -> bool {
+        self.body == RequestBody::Chunked
+            && self.expects == Expects::Nothing
+            && self.method != Method::Connect
+    }
+
+    /// Whether the next request can be found after this one, and the client wants to send one (RFC 9112 section 9.3).
     ///
-    /// # Errors
-    /// 400 for other forms, other schemes than `http`, and fragments.
-    pub fn target(&self) -> Result<Target<'b>, Status> {
-        let target = self.target.as_bytes();
-        if target.contains(&b'#') {
-            return Err(Status::BadRequest);
-        }
-        let local = if target.starts_with(b"/") {
-            target
-        } else {
-            after_authority(target)?
-        };
-        let (path, query) = match local.iter().position(|&byte| byte == b'?') {
-            Some(mark) => (&local[..mark], Some(&local[mark + 1..])),
-            None => (local, None),
-        };
-        let path = if path.is_empty() { b"/" } else { path };
-        Ok(Target { path, query })
-    }
-}
-
-/// Path and query of an absolute-form target.
-fn after_authority(target: &[u8]) -> Result<&[u8], Status> {
-    const SCHEME: &[u8] = b"http://";
-    let (scheme, rest) = target
-        .split_at_checked(SCHEME.len())
-        .ok_or(Status::BadRequest)?;
-    let authority_len = rest
-        .iter()
-        .position(|&byte| byte == b'/' || byte == b'?')
-        .unwrap_or(rest.len());
-    // An http URI has a host (RFC 9110 section 4.2.1).
-    if !scheme.eq_ignore_ascii_case(SCHEME)
-        || authority_len == 0
-        || !is_authority(&rest[..authority_len])
-    {
-        return Err(Status::BadRequest);
-    }
-    Ok(&rest[authority_len..])
-}
-
-/// Whether a request line that httparse found no version in has a well-formed one, which then is not supported.
-fn names_other_version(head: &[u8]) -> bool {
-    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let mut words = line.split(|&byte| byte == b' ');
-    let version = match (words.next(), words.next(), words.next(), words.next()) {
-        (Some(_), Some(_), Some(version), None) => version,
-        _ => return false,
-    };
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
-/// The fields that decide about framing and persistence, collected in one pass.
-#[derive(Debug, Default)]
-struct Fields<'b> {
-    host: Option<&'b [u8]>,
-    hosts: usize,
-    content_length: Option<u64>,
-    transfer_codings: usize,
-    chunked: bool,
-    expects: bool,
-    close: bool,
-    keep_alive: bool,
-}
-
-impl<'b> Fields<'b> {
-    fn collect(headers: &[httparse::Header<'b>]) -> Result<Self, Status> {
-        let mut fields = Fields::default();
-        for &httparse::Header { name, value } in headers {
-            if name.eq_ignore_ascii_case("host") {
-                fields.host = Some(value);
-                fields.hosts += 1;
-            } else if name.eq_ignore_ascii_case("connection") {
-                fields.add_connection_options(value);
-            } else if name.eq_ignore_ascii_case("content-length") {
-                fields.add_content_length(value)?;
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                fields.transfer_codings += 1;
-                fields.chunked = value.eq_ignore_ascii_case(b"chunked");
-            } else if name.eq_ignore_ascii_case("expect") {
-                fields.expects = true;
+    /// A client that was answered before it had sent what it asked leave for may send it or not (RFC 9110
+    /// section 10.1.1), and what follows a CONNECT may be meant for another server.
+    pub fn may_be_followed(&self, limits: &Limits) -> bool {
+        let end_is_known = match self.body {
+            RequestBody::Length(0) => true,
+            RequestBody::Length(length) => {
+                self.expects == Expects::Nothing && length <= limits.body_bytes
             }
-        }
-        Ok(fields)
+            RequestBody::Chunked => self.expects == Expects::Nothing,
+        };
+        end_is_known && self.keep_alive && self.method != Method::Connect
     }
 
-    fn add_connection_options(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+    /// What is to be done.
+    pub fn action(&self, limits: &Limits) -> Action<'b> {
+        match self.method {
+            Method::Unknown | Method::Connect => return Action::Refuse(Status::NotImplemented),
+            Method::Unsupported => return Action::Refuse(Status::MethodNotAllowed),
+            _ if self.expects == Expects::More => {
+                return Action::Refuse(Status::ExpectationFailed);
+            }
+            _ if matches!(self.body, RequestBody::Length(length) if length > limits.body_bytes) => {
+                return Action::Refuse(Status::ContentTooLarge);
+            }
+            Method::Options => return Action::Options,
+            Method::Get | Method::Head => {}
         }
-    }
-
-    /// Digits alone; said twice, they must agree (RFC 9112 section 6.3).
-    fn add_content_length(&mut self, value: &[u8]) -> Result<(), Status> {
-        // `u64::from_str` would accept a sign.
-        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        let length = str::from_utf8(value)
-            .ok()
-            .filter(|_| digits)
-            .and_then(|text| text.parse().ok());
-        match (length, self.content_length) {
-            (Some(length), None) => self.content_length = Some(length),
-            (Some(length), Some(earlier)) if length == earlier => {}
-            _ => return Err(Status::BadRequest),
-        }
-        Ok(())
-    }
-
-    /// Exactly one `Host` in 1.1, at most one in 1.0, and none that cannot be one (RFC 9112 section 3.2).
-    fn check_host(&self, minor_version: u8) -> Result<(), Status> {
-        let count_fits = self.hosts == 1 || (self.hosts == 0 && minor_version == 0);
-        if count_fits && self.host.is_none_or(is_authority) {
-            Ok(())
-        } else {
-            Err(Status::BadRequest)
-        }
-    }
-
-    /// RFC 9112 sections 6.1 and 6.3. What 1.0 says about transfer codings cannot be trusted.
-    fn body(&self, minor_version: u8) -> Result<RequestBody, Status> {
-        match (self.transfer_codings, self.content_length) {
-            (0, length) if self.expects && length.unwrap_or(0) > 0 => Ok(RequestBody::Indefinite),
-            (0, length) => Ok(RequestBody::Length(length.unwrap_or(0))),
-            (_, Some(_)) => Err(Status::BadRequest),
-            (_, None) if minor_version == 0 => Err(Status::BadRequest),
-            (1, None) if self.chunked => Ok(RequestBody::Indefinite),
-            (_, None) => Err(Status::NotImplemented),
+        match self.form {
+            Form::Origin(target) | Form::Absolute(target) => Action::Find(target),
+            Form::Authority | Form::Asterisk => Action::Refuse(Status::BadRequest),
         }
     }
 }
 
-/// Whether every byte may stand in `uri-host [ ":" port ]` (RFC 3986 section 3.2.2). A user's name may not.
-fn is_authority(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| IN_AUTHORITY[usize::from(byte)])
+/// A copy of `head` that says 1.1, if it says a higher minor version. Such a request is to be processed as one of the
+/// highest version known (RFC 9110 section 2.5).
+pub fn as_version_1_1(head: &[u8]) -> Option<Vec<u8>> {
+    let at = version_at(head)?;
+    let is_later = matches!(head[at..], [b'1', b'.', b'2'..=b'9', ..]);
+    is_later.then(|| {
+        let mut copy = head.to_vec();
+        copy[at + 2] = b'1';
+        copy
+    })
 }
 
-const IN_AUTHORITY: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=%:[]");
+/// Where the digits of a well-formed version are in the request line of `head`.
+fn version_at(head: &[u8]) -> Option<usize> {
+    let line = head.split(|&byte| byte == b'\r').next()?;
+    let words = line.split(|&byte| byte == b' ').count();
+    (words == 3 && ends_in_version(line)).then(|| line.len() - 3)
+}
 
-/// A table of which bytes are letters, digits or among `others`.
-pub(super) const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut at = 0;
-    while at < others.len() {
-        table[others[at] as usize] = true;
-        at += 1;
-    }
-    table
+/// Whether a request line ends in a version, whichever.
+pub(super) fn ends_in_version(line: &[u8]) -> bool {
+    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
 }

@@ -7,8 +7,8 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
 use super::date::Date;
 use super::status::Status;
 
-/// The methods that files support (RFC 9110 section 10.2.1).
-const ALLOW: &[u8] = b"Allow: GET, HEAD\r\n";
+/// The methods that every resource supports (RFC 9110 section 10.2.1).
+const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 
 /// When to come back after a 503, in seconds: by then a stalled check has been tried again.
 const RETRY_AFTER: &[u8] = b"Retry-After: 1\r\n";
@@ -71,6 +71,13 @@ pub fn write_page(out: &mut Vec<u8>, status: Status, date: &Date, connection: Co
         Status::ServiceUnavailable => out.extend_from_slice(RETRY_AFTER),
         _ => {}
     }
+    finish(out, date, connection);
+}
+
+/// Appends the head of the answer to OPTIONS, which has no content (RFC 9110 section 9.3.7).
+pub fn write_options(out: &mut Vec<u8>, date: &Date, connection: Connection) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Length: 0\r\n");
+    out.extend_from_slice(ALLOW);
     finish(out, date, connection);
 }
 

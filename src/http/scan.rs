@@ -4,18 +4,11 @@
 //! on how they were cut up. It accepts CRLF as the only line end: lenient servers and strict proxies disagree about
 //! requests, which is how requests are smuggled (RFC 9112 sections 2.2 and 11.2).
 
-use super::request::alphanumeric_and;
+use super::bytes::is_token_char;
+use super::limits::Limits;
+use super::request::ends_in_version;
 use super::status::Status;
 use memchr::memchr;
-
-/// The longest request line, without its CRLF. What browsers and other servers accept too.
-pub const MAX_REQUEST_LINE_BYTES: usize = 8 * 1024;
-
-/// The longest head with all its CRLFs: room for a full request line and as much in fields.
-pub const MAX_HEAD_BYTES: usize = 16 * 1024;
-
-/// Bytes of empty lines tolerated before a request line (RFC 9112 section 2.2 speaks of one line).
-pub const MAX_LEADING_BYTES: usize = 8;
 
 /// What is known about the head so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +41,9 @@ pub struct HeadScanner {
 
 impl HeadScanner {
     /// Goes on through `bytes`, which hold all that came before and more.
-    pub fn scan(&mut self, bytes: &[u8]) -> Scan {
+    pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Scan {
         if !self.begun {
-            match self.skip_empty_lines(bytes) {
+            match self.skip_empty_lines(bytes, limits) {
                 Ok(begun) => self.begun = begun,
                 Err(status) => return Scan::Bad(status),
             }
@@ -60,10 +53,14 @@ impl HeadScanner {
         }
         while let Some(offset) = memchr(b'\n', &bytes[self.next..]) {
             let lf = self.next + offset;
-            if let Err(status) = self.check_limits(lf + 1) {
+            if let Err(status) = self.check_limits(&bytes[..lf + 1], limits) {
                 return Scan::Bad(status);
             }
             if lf == self.line_start || bytes[lf - 1] != b'\r' {
+                return Scan::Bad(Status::BadRequest);
+            }
+            // A client of HTTP/0.9 sends no more than such a line.
+            if self.line_start == self.start && !ends_in_version(&bytes[self.start..lf - 1]) {
                 return Scan::Bad(Status::BadRequest);
             }
             if lf - 1 == self.line_start {
@@ -76,25 +73,21 @@ impl HeadScanner {
             self.next = lf + 1;
         }
         self.next = bytes.len();
-        self.check_limits(bytes.len())
+        self.check_limits(bytes, limits)
             .map_or_else(Scan::Bad, |()| Scan::Partial)
     }
 
-    /// What `bytes` hold of the request line and after it; nothing if no request line has begun.
+    /// What `bytes` hold of the request line and after it, or of what stands in its place.
     pub fn begun<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        if self.begun {
-            &bytes[self.start..]
-        } else {
-            &[]
-        }
+        &bytes[self.start..]
     }
 
     /// Whether the first byte of a request line is among `bytes`.
-    fn skip_empty_lines(&mut self, bytes: &[u8]) -> Result<bool, Status> {
+    fn skip_empty_lines(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Status> {
         loop {
             match bytes[self.start..] {
                 [] | [b'\r'] => return Ok(false),
-                [b'\r', b'\n', ..] if self.start < MAX_LEADING_BYTES => self.start += 2,
+                [b'\r', b'\n', ..] if self.start < limits.leading_bytes => self.start += 2,
                 // A method begins with a token character; a TLS client is told at once that this is no TLS server.
                 [first, ..] if is_token_char(first) => break,
                 _ => return Err(Status::BadRequest),
@@ -105,21 +98,21 @@ impl HeadScanner {
         Ok(true)
     }
 
-    /// The limits, given that the head has at least the bytes up to `end` and the current line too.
-    fn check_limits(&self, end: usize) -> Result<(), Status> {
+    /// The limits, given that the head goes on to the end of `bytes` at least, and the current line too.
+    fn check_limits(&self, bytes: &[u8], limits: &Limits) -> Result<(), Status> {
         const CRLF_BYTES: usize = 2;
-        if self.line_start == self.start && end - self.start > MAX_REQUEST_LINE_BYTES + CRLF_BYTES {
-            return Err(Status::UriTooLong);
+        let head = &bytes[self.start..];
+        let line_bytes = limits.request_line_bytes + CRLF_BYTES;
+        if self.line_start == self.start && head.len() > line_bytes {
+            // A method longer than any that is known is another matter than a long target (RFC 9112 section 3).
+            return Err(match memchr(b' ', &head[..line_bytes]) {
+                Some(_) => Status::UriTooLong,
+                None => Status::NotImplemented,
+            });
         }
-        if end - self.start > MAX_HEAD_BYTES {
+        if head.len() > limits.head_bytes {
             return Err(Status::HeaderFieldsTooLarge);
         }
         Ok(())
     }
-}
-
-/// `tchar` of RFC 9110 section 5.6.2.
-fn is_token_char(byte: u8) -> bool {
-    const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
-    TOKEN[usize::from(byte)]
 }

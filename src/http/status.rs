@@ -44,8 +44,14 @@ statuses! {
     NotFound = 404, "Not Found", "There is nothing at this address.";
     /// The method is known, but no file supports it.
     MethodNotAllowed = 405, "Method Not Allowed", "Files can be asked for with GET and HEAD only.";
+    /// The body is longer than is read.
+    ContentTooLarge = 413, "Content Too Large", "The request has a longer body than this server reads.";
     /// The request line is too long.
     UriTooLong = 414, "URI Too Long", "The address is longer than this server accepts.";
+    /// The client expects what the server does not know.
+    ExpectationFailed = 417, "Expectation Failed", "This server cannot do what the request expects.";
+    /// The target is of a server that this one is not.
+    MisdirectedRequest = 421, "Misdirected Request", "This server speaks http only, and the address begins with https.";
     /// The head is too large, or has too many fields.
     HeaderFieldsTooLarge = 431, "Request Header Fields Too Large", "The request has more header data than this server accepts.";
     /// The file could not be read.

@@ -6,6 +6,7 @@ use super::sender::Allowance;
 use bytes::Bytes;
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
+use std::net::SocketAddrV4;
 
 /// A protocol spoken over the stack's connections. Calls never block and never
 /// wait; whatever takes time answers later through
@@ -14,8 +15,8 @@ pub trait Application {
     /// What it keeps for each connection.
     type Conn;
 
-    /// A connection begins.
-    fn open(&mut self, id: ConnId) -> Self::Conn;
+    /// A connection with the client at `remote` begins.
+    fn open(&mut self, id: ConnId, remote: SocketAddrV4) -> Self::Conn;
 
     /// Something moved (bytes came, room came, an event came): takes what can be
     /// read and hands over what can be sent.

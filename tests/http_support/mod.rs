@@ -1,13 +1,16 @@
 //! A site in a temporary directory and a connection to it, with every byte and event under the test's control.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod cases;
+
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
-use xdphttpd::http::{Conn, Context, Counters, Date};
+use xdphttpd::access_log::Batch;
+use xdphttpd::http::{self, Conn, Context, Counters, Date};
 use xdphttpd::site::{InlineLoader, Limits, Loader, Now, Root, Site, Waiter};
 
 /// The example date of RFC 9110 section 5.6.7.
@@ -151,6 +154,11 @@ pub struct Client<L> {
     pub conn: Conn,
     pub now: Now,
     pub date: Date,
+    pub limits: http::Limits,
+    /// Memory is short.
+    pub frugal: bool,
+    /// The access log.
+    pub log: Option<Batch>,
     pub counters: Counters,
     pub sent: Vec<u8>,
 }
@@ -162,6 +170,9 @@ impl<L: Loader> Client<L> {
             conn: Conn::new(),
             now: Duration::from_secs(1_000),
             date: date(),
+            limits: http::Limits::default(),
+            frugal: false,
+            log: None,
             counters: Counters::default(),
             sent: Vec::new(),
         }
@@ -175,11 +186,13 @@ impl<L: Loader> Client<L> {
 
     fn context(&mut self) -> (&mut Conn, Context<'_, L>) {
         let context = Context {
-            frugal: false,
+            frugal: self.frugal,
             site: &mut self.site,
             now: self.now,
             date: &self.date,
             waiter: Waiter(7),
+            limits: &self.limits,
+            log: self.log.as_mut(),
             counters: &mut self.counters,
         };
         (&mut self.conn, context)

@@ -15,6 +15,7 @@ use crate::net::options::{self, Clock, Timestamps};
 use crate::net::reply::Reply;
 use smoltcp::time::Instant;
 use smoltcp::wire::TcpControl;
+use std::net::SocketAddrV4;
 
 impl<A: Application> Stack<A> {
     pub(super) fn arrive<S: FrameSink>(
@@ -226,8 +227,9 @@ impl<A: Application> Stack<A> {
         self.counters.accepted += 1;
         let app = &mut self.app;
         let path = self.path;
+        let remote = SocketAddrV4::new(made.flow.remote, made.flow.remote_port);
         let mut open = |id| {
-            let conn = app.open(id);
+            let conn = app.open(id, remote);
             let waits = app.waits(&conn);
             Entry::Open(Box::new(Connection::new(made, conn, waits, path, now)))
         };
