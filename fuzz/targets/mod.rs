@@ -6,6 +6,7 @@
 pub mod cookie_acks;
 pub mod established;
 pub mod frames;
+pub mod http_requests;
 mod input;
 pub mod scoreboard;
 mod world;
@@ -16,11 +17,12 @@ use std::path::{Path, PathBuf};
 pub type Target = (&'static str, fn(&Path, &[u8]));
 
 /// All targets. Each corpus is the directory of its name.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("frames", frames::run),
     ("established", established::run),
     ("cookie_acks", cookie_acks::run),
     ("scoreboard", scoreboard::run),
+    ("http_requests", http_requests::run),
 ];
 
 /// The files served, given the directory of the fuzz crate.

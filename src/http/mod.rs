@@ -49,7 +49,7 @@ pub struct Context<'a, L> {
     pub date: &'a Date,
     /// The name under which the site knows this connection.
     pub waiter: Waiter,
-    /// Memory is short: bodies are read in small pieces, one at a time, and long heads refused unless they come at once.
+    /// Memory is short: bodies are read in small pieces, one at a time, and long heads that would have to be kept refused.
     pub frugal: bool,
     /// What requests may take.
     pub limits: &'a Limits,

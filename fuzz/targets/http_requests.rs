@@ -1,0 +1,204 @@
+//! Any bytes on one HTTP connection, whole and in any pieces.
+//!
+//! ```text
+//! input = { pieces:u8 settings:u8 bytes:.. }
+//! ```
+//!
+//! `pieces` is the seed of their lengths. Bit 0 of `settings` makes all limits so
+//! small that short inputs reach them, bit 1 makes memory short.
+
+use super::input::Input;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
+use xdphttpd::http::{Conn, Context, Counters, Date, Limits};
+use xdphttpd::site::{InlineLoader, Root, Site, Waiter};
+use xdphttpd::wire::SplitMix;
+
+const SMALL: u8 = 1;
+const FRUGAL: u8 = 2;
+/// What the shortest request takes, `GET / HTTP/1.0` with its two line ends.
+const SHORTEST_REQUEST_BYTES: usize = 18;
+/// The longest file of the site.
+const LARGEST_FILE_BYTES: usize = 20_000;
+/// A response beside the content of a file, and beside what it repeats of its
+/// request: an escaped byte takes three.
+const RESPONSE_BYTES: usize = 1_000;
+const ESCAPE_BYTES: usize = 3;
+
+pub fn run(site: &Path, input: &[u8]) {
+    let mut input = Input(input);
+    let (seed, settings) = (input.u8(), input.u8());
+    let bytes = input.0;
+    let mut whole = Client::new(site, settings);
+    whole.feed(bytes);
+    whole.check(bytes);
+
+    let mut cut = Client::new(site, settings);
+    let mut random = SplitMix(u64::from(seed));
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let most = [1, 4, 40, 400][random.next_u64() as usize % 4];
+        let length = 1 + random.next_u64() as usize % most;
+        let (piece, later) = rest.split_at(length.min(rest.len()));
+        cut.feed(piece);
+        rest = later;
+    }
+    // Short memory refuses only heads that come in pieces.
+    if settings & FRUGAL == 0 {
+        assert_eq!(cut.sent, whole.sent, "the cuts make a difference");
+        assert_eq!(cut.counters, whole.counters);
+        assert_eq!(cut.conn.wants_close(), whole.conn.wants_close());
+        assert_eq!(cut.conn.is_idle(), whole.conn.is_idle());
+    }
+    cut.check(bytes);
+    cut.end();
+    whole.end();
+}
+
+/// The server's side of a connection, and what it has sent.
+struct Client {
+    site: Site<InlineLoader>,
+    conn: Conn,
+    date: Date,
+    limits: Limits,
+    frugal: bool,
+    counters: Counters,
+    sent: Vec<u8>,
+}
+
+impl Client {
+    fn new(site: &Path, settings: u8) -> Client {
+        let root = Root::open(site).expect("the files served");
+        let small = Limits {
+            request_line_bytes: 64,
+            head_bytes: 128,
+            fields: 4,
+            leading_bytes: 4,
+            body_bytes: 64,
+            chunk_line_bytes: 16,
+            trailer_bytes: 16,
+        };
+        Client {
+            site: Site::new(InlineLoader::new(root), xdphttpd::site::Limits::default()),
+            conn: Conn::new(),
+            date: Date::new(UNIX_EPOCH),
+            limits: if settings & SMALL != 0 {
+                small
+            } else {
+                Limits::default()
+            },
+            frugal: settings & FRUGAL != 0,
+            counters: Counters::default(),
+            sent: Vec::new(),
+        }
+    }
+
+    fn with<T>(&mut self, act: impl FnOnce(&mut Conn, &mut Context<'_, InlineLoader>) -> T) -> T {
+        let mut context = Context {
+            site: &mut self.site,
+            now: Duration::from_secs(1_000),
+            date: &self.date,
+            waiter: Waiter(1),
+            frugal: self.frugal,
+            limits: &self.limits,
+            counters: &mut self.counters,
+        };
+        act(&mut self.conn, &mut context)
+    }
+
+    /// Takes all of `bytes`, and sends all that there is to be sent between them.
+    fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let taken = self.with(|conn, cx| conn.input(rest, cx));
+            rest = &rest[taken..];
+            self.check_memory();
+            self.pump();
+            let goes_on = taken > 0 || self.conn.wants_input();
+            assert!(goes_on, "stuck before {:?}", String::from_utf8_lossy(rest));
+        }
+    }
+
+    /// Delivers and sends until nothing moves.
+    fn pump(&mut self) {
+        loop {
+            if let Some(event) = self.site.poll() {
+                self.with(|conn, cx| conn.event(event, cx));
+            } else if !self.conn.output().is_empty() {
+                let len = self.conn.output().len();
+                self.sent.extend_from_slice(self.conn.output());
+                self.with(|conn, cx| conn.advance(len, cx));
+            } else {
+                break;
+            }
+            self.check_memory();
+        }
+    }
+
+    fn check_memory(&self) {
+        let head_bytes = self.limits.leading_bytes + self.limits.head_bytes + 1;
+        let most = (head_bytes + MAX_CHUNKS * CHUNK_BYTES) as u64;
+        let held = self.conn.held_bytes();
+        assert!(held <= most, "{held} bytes held");
+    }
+
+    /// What must hold when `input` is all that came.
+    fn check(&self, input: &[u8]) {
+        let requests = input.len() / SHORTEST_REQUEST_BYTES + 1;
+        let most = requests * (LARGEST_FILE_BYTES + RESPONSE_BYTES) + ESCAPE_BYTES * input.len();
+        assert!(self.sent.len() <= most, "{} bytes sent", self.sent.len());
+        let counters = self.counters;
+        let answers = counters.requests + counters.refused_heads;
+        assert_eq!(responses(&self.sent), answers, "responses");
+        assert!(!self.conn.in_response() && !self.conn.must_abort() && self.conn.wants_input());
+    }
+
+    /// The client ends its side.
+    fn end(mut self) {
+        self.conn.input_end();
+        assert!(self.conn.wants_close());
+        assert_eq!(self.conn.held_bytes(), 0);
+    }
+}
+
+/// How many responses `sent` consists of.
+///
+/// A response to HEAD has a length and no body, which only the request tells; the
+/// next one's status line serves to recognise it, for no content here begins so.
+///
+/// # Panics
+/// When it does not consist of responses.
+fn responses(mut sent: &[u8]) -> u64 {
+    let mut count = 0;
+    while !sent.is_empty() {
+        let mut headers = [httparse::EMPTY_HEADER; 16];
+        let mut response = httparse::Response::new(&mut headers);
+        let parsed = response.parse(sent);
+        let Ok(httparse::Status::Complete(head_bytes)) = parsed else {
+            panic!("{parsed:?}: {}", String::from_utf8_lossy(sent));
+        };
+        assert_eq!(response.version, Some(1));
+        let length: usize = one(response.headers, "Content-Length")
+            .and_then(|value| value.parse().ok())
+            .expect("a length");
+        let closes = one(response.headers, "Connection") == Some("close");
+        one(response.headers, "Date").expect("a date");
+        sent = &sent[head_bytes..];
+        if !sent.is_empty() && !sent.starts_with(b"HTTP/1.1 ") {
+            assert!(sent.len() >= length, "{length} cut to {}", sent.len());
+            sent = &sent[length..];
+        }
+        assert!(!closes || sent.is_empty(), "more after the last response");
+        count += 1;
+    }
+    count
+}
+
+/// The value of a field that is there at most once.
+fn one<'a>(headers: &[httparse::Header<'a>], name: &str) -> Option<&'a str> {
+    let mut values = headers.iter().filter(|header| header.name == name);
+    let value = values.next()?.value;
+    assert!(values.next().is_none(), "{name} twice");
+    Some(str::from_utf8(value).expect("text"))
+}
