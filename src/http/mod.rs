@@ -5,7 +5,9 @@
 //! 1. [`scan`] finds where its head ends, however it is cut up on the way (RFC 9112 section 2).
 //! 2. [`request`] parses and validates the head, once, where it lies.
 //! 3. The target's path becomes a name, and [`Site::find`] an entry, now or by an [`Event`](crate::site::Event).
-//! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready.
+//! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready. What
+//!    the request [`wishes`] decides about that: its coding ([`negotiate`]), whether the client has it
+//!    ([`conditional`]), the parts of it ([`range`], [`multipart`]).
 //! 5. The body follows from memory, or chunk by chunk as [`stream`] has it read.
 //!
 //! Only then is the next request taken: what a client sends ahead stays in its TCP window.
@@ -13,13 +15,18 @@
 use crate::site::{Now, Site, Waiter};
 
 pub mod answer;
+pub mod conditional;
 pub mod conn;
 pub mod date;
+pub mod multipart;
+pub mod negotiate;
+pub mod range;
 pub mod request;
 pub mod response;
 pub mod scan;
 pub mod status;
 pub mod stream;
+pub mod wishes;
 
 pub use conn::Conn;
 pub use date::Date;

@@ -130,6 +130,13 @@ impl<'h, 'b> Request<'h, 'b> {
             .map(|header| header.value)
     }
 
+    /// The names and values of all fields, in the order they were sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        self.headers
+            .iter()
+            .map(|header| (header.name, header.value))
+    }
+
     /// The target in origin-form, or what an absolute-form says beside scheme and authority (RFC 9112 section 3.2).
     ///
     /// # Errors

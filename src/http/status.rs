@@ -44,8 +44,12 @@ statuses! {
     NotFound = 404, "Not Found", "There is nothing at this address.";
     /// The method is known, but no file supports it.
     MethodNotAllowed = 405, "Method Not Allowed", "Files can be asked for with GET and HEAD only.";
+    /// A condition that the request set does not hold.
+    PreconditionFailed = 412, "Precondition Failed", "This file is not, or no longer, the version that was asked for.";
     /// The request line is too long.
     UriTooLong = 414, "URI Too Long", "The address is longer than this server accepts.";
+    /// The file has none of the bytes that were asked for.
+    RangeNotSatisfiable = 416, "Range Not Satisfiable", "This file is shorter than the part that was asked for.";
     /// The head is too large, or has too many fields.
     HeaderFieldsTooLarge = 431, "Request Header Fields Too Large", "The request has more header data than this server accepts.";
     /// The file could not be read.
