@@ -3,10 +3,12 @@
 //!
 //! A run ends in a panic when the [`world`] is out of order, and in nothing else.
 
+pub mod accept_encoding;
 pub mod cookie_acks;
 pub mod established;
 pub mod frames;
 mod input;
+pub mod range;
 pub mod scoreboard;
 mod world;
 
@@ -16,11 +18,13 @@ use std::path::{Path, PathBuf};
 pub type Target = (&'static str, fn(&Path, &[u8]));
 
 /// All targets. Each corpus is the directory of its name.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
     ("frames", frames::run),
     ("established", established::run),
     ("cookie_acks", cookie_acks::run),
     ("scoreboard", scoreboard::run),
+    ("range", range::run),
+    ("accept_encoding", accept_encoding::run),
 ];
 
 /// The files served, given the directory of the fuzz crate.
