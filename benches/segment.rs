@@ -26,7 +26,7 @@ use xdphttpd::net::{
     Algorithm, Duration, FrameSink, Instant, Limits, Policy, RxChecksum, Stack, StackConfig,
 };
 use xdphttpd::service::HttpService;
-use xdphttpd::site::{self, Body, Done, Found, Job, Loader, Site, Validator};
+use xdphttpd::site::{self, Body, Done, Found, Job, Loaded, Loader, Site, Validator};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 1);
 const PORT: u16 = 80;
@@ -284,9 +284,10 @@ impl Loader for OneFile {
             inode: 1,
             device: 1,
         };
+        let body = Body::Memory(Bytes::from_static(BODY));
         let found = Found::File {
-            validator,
-            body: Body::Memory(Bytes::from_static(BODY)),
+            identity: Loaded { validator, body },
+            variants: Vec::new(),
             read_at: UNIX_EPOCH,
         };
         self.done.push_back(Done::Open { name, found });

@@ -97,7 +97,7 @@ fn get<L: Loader>(site: &mut Site<L>, name: &str, now: Now) -> Rc<Entry> {
 
 fn content(entry: &Entry) -> Vec<u8> {
     match entry {
-        Entry::File(file) => match &file.body {
+        Entry::File(file) => match &file.identity.body {
             Body::Memory(bytes) => bytes.to_vec(),
             Body::Open(_) => panic!("not in memory"),
         },
@@ -267,7 +267,7 @@ fn reads_stand_in_line_instead_of_being_refused() {
     );
     let entry = get(&mut site, "big", START);
     let Entry::File(file) = &*entry else { panic!() };
-    let Body::Open(open) = &file.body else {
+    let Body::Open(open) = &file.identity.body else {
         panic!()
     };
     log.borrow_mut().held = true;
@@ -421,7 +421,7 @@ fn times_that_no_date_can_express_do_no_harm() {
     let old = get(&mut site, "old", START);
     let Entry::File(old) = &*old else { panic!() };
     assert!(
-        str::from_utf8(&old.head)
+        str::from_utf8(&old.identity.head)
             .unwrap()
             .contains("Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n")
     );
@@ -431,7 +431,7 @@ fn times_that_no_date_can_express_do_no_harm() {
     };
     let now = httpdate::HttpDate::from(std::time::SystemTime::now());
     assert!(
-        future.last_modified <= now,
+        future.identity.last_modified <= now,
         "never later than the response (RFC 9110 section 8.8.2.1)"
     );
 }

@@ -65,7 +65,7 @@ fn entries_and_chunks_come_back_from_the_pool() {
     let Entry::File(file) = &*entry else {
         panic!("{entry:?}")
     };
-    assert!(matches!(&file.body, Body::Memory(bytes) if *bytes == b"one"[..]));
+    assert!(matches!(&file.identity.body, Body::Memory(bytes) if *bytes == b"one"[..]));
 
     assert!(matches!(site.find(b"big", Waiter(2), START), Find::Pending));
     let Event::Entry {
@@ -78,7 +78,7 @@ fn entries_and_chunks_come_back_from_the_pool() {
     let Entry::File(file) = &*entry else {
         panic!("{entry:?}")
     };
-    let Body::Open(open) = &file.body else {
+    let Body::Open(open) = &file.identity.body else {
         panic!()
     };
     site.read(open.clone(), 262_144, 37_856, Waiter(3));
@@ -150,7 +150,7 @@ fn many_names_and_many_waiters_all_get_theirs() {
         let Entry::File(file) = &*entry else {
             panic!("{entry:?}")
         };
-        let Body::Memory(bytes) = &file.body else {
+        let Body::Memory(bytes) = &file.identity.body else {
             panic!()
         };
         assert_eq!(*bytes, format!("content {}", waiter.0 % 50));

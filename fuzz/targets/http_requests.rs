@@ -102,6 +102,7 @@ impl Client {
             waiter: Waiter(1),
             frugal: self.frugal,
             limits: &self.limits,
+            log: None,
             counters: &mut self.counters,
         };
         act(&mut self.conn, &mut context)

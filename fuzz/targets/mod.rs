@@ -3,11 +3,13 @@
 //!
 //! A run ends in a panic when the [`world`] is out of order, and in nothing else.
 
+pub mod accept_encoding;
 pub mod cookie_acks;
 pub mod established;
 pub mod frames;
 pub mod http_requests;
 mod input;
+pub mod range;
 pub mod scoreboard;
 mod world;
 
@@ -17,12 +19,14 @@ use std::path::{Path, PathBuf};
 pub type Target = (&'static str, fn(&Path, &[u8]));
 
 /// All targets. Each corpus is the directory of its name.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     ("frames", frames::run),
     ("established", established::run),
     ("cookie_acks", cookie_acks::run),
     ("scoreboard", scoreboard::run),
     ("http_requests", http_requests::run),
+    ("range", range::run),
+    ("accept_encoding", accept_encoding::run),
 ];
 
 /// The files served, given the directory of the fuzz crate.

@@ -1,19 +1,25 @@
 //! From a head to the beginning of its response: what [`Conn`] does between reading and sending.
 
 use std::mem;
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::Context;
+use super::conditional::{self, Verdict};
 use super::conn::{Asked, Conn, Phase};
 use super::discard::Discard;
+use super::multipart::{self, Boundary};
+use super::negotiate;
+use super::range::{self, ContentRange, Wanted};
 use super::request::{self, Action, Method, Request, RequestBody, Slots};
-use super::response::{self, Connection};
+use super::response::{self, Connection, Partial};
 use super::status::Status;
-use super::stream::Stream;
+use super::stream::{Part, Stream};
 use super::target::Target;
+use super::wishes::Wishes;
 use crate::site::resolve::{Refusal, resolve};
-use crate::site::{Body, Entry, Find, Loader};
+use crate::site::{Entry, File, Find, Loader, Representation};
 
 impl Conn {
     /// Answers bytes that are no acceptable head.
@@ -75,7 +81,7 @@ impl Conn {
             name_len: 0,
         };
         match request.action(cx.limits) {
-            Action::Find(target) => self.look_up(target, asked, cx),
+            Action::Find(target) => self.look_up(target, asked, Wishes::of(request), cx),
             Action::Options => self.answer_options(asked, cx),
             Action::Refuse(status) => self.answer_page(status, asked, cx),
         }
@@ -100,7 +106,13 @@ impl Conn {
     }
 
     /// Asks the site for what `target` names.
-    fn look_up<L: Loader>(&mut self, target: Target<'_>, asked: Asked, cx: &mut Context<'_, L>) {
+    fn look_up<L: Loader>(
+        &mut self,
+        target: Target<'_>,
+        asked: Asked,
+        wishes: Wishes<'_>,
+        cx: &mut Context<'_, L>,
+    ) {
         match resolve(target.path, &mut self.head) {
             Ok(()) => {}
             Err(Refusal::Malformed) => return self.answer_page(Status::BadRequest, asked, cx),
@@ -116,8 +128,8 @@ impl Conn {
             self.head.extend_from_slice(query);
         }
         match found {
-            Find::Ready(entry) => self.answer(&entry, asked, cx),
-            Find::Pending => self.phase = Phase::Waiting(asked),
+            Find::Ready(entry) => self.answer(&entry, asked, &wishes, cx),
+            Find::Pending => self.phase = Phase::Waiting(asked, wishes.keep()),
             Find::Refused => self.answer_page(Status::ServiceUnavailable, asked, cx),
         }
     }
@@ -127,26 +139,131 @@ impl Conn {
         &mut self,
         entry: &Entry,
         asked: Asked,
+        wishes: &Wishes<'_>,
         cx: &mut Context<'_, L>,
     ) {
-        let file = match entry {
-            Entry::File(file) => file,
-            Entry::Directory => return self.answer_redirect(asked, cx),
-            Entry::NotFound => return self.answer_page(Status::NotFound, asked, cx),
-            Entry::Forbidden => return self.answer_page(Status::Forbidden, asked, cx),
-            Entry::Failed(_) => return self.answer_page(Status::InternalServerError, asked, cx),
-        };
+        match entry {
+            Entry::File(file) => self.answer_file(file, asked, wishes, cx),
+            Entry::Directory => self.answer_redirect(asked, cx),
+            Entry::NotFound => self.answer_page(Status::NotFound, asked, cx),
+            Entry::Forbidden => self.answer_page(Status::Forbidden, asked, cx),
+            Entry::Failed(_) => self.answer_page(Status::InternalServerError, asked, cx),
+        }
+    }
+
+    /// Conditions count only for what would be sent with 200, and ranges only if they hold (RFC 9110 sections 13.2.1
+    /// and 14.2).
+    fn answer_file<L: Loader>(
+        &mut self,
+        file: &File,
+        asked: Asked,
+        wishes: &Wishes<'_>,
+        cx: &mut Context<'_, L>,
+    ) {
+        let file = negotiate::select(file, wishes.accept_encoding.as_deref());
+        match conditional::judge(wishes, file) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => return self.answer_not_modified(file, asked, cx),
+            Verdict::Failed => {
+                return self.answer_file_page(Status::PreconditionFailed, file, asked, cx);
+            }
+        }
+        match ranges(wishes, file, asked) {
+            Wanted::Whole => self.answer_whole(file, asked, cx),
+            Wanted::Nothing => {
+                self.answer_file_page(Status::RangeNotSatisfiable, file, asked, cx);
+            }
+            Wanted::Parts(parts) => self.answer_parts(file, &parts, asked, cx),
+        }
+    }
+
+    fn answer_whole<L: Loader>(
+        &mut self,
+        file: &Representation,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
         self.head.clear();
         response::write_ready(&mut self.head, &file.head, cx.date, asked.connection);
-        let (body, stream) = match &file.body {
-            _ if asked.head_only => (Bytes::new(), None),
-            Body::Memory(bytes) => (bytes.clone(), None),
-            Body::Open(open) => (
-                Bytes::new(),
-                Some(Stream::new(open.clone(), 0..file.length())),
-            ),
+        let body = match asked.head_only {
+            true => Part::Memory(Bytes::new()),
+            false => multipart::part(file, 0..file.length()),
         };
-        self.send(200, body, stream, asked.connection, cx);
+        self.send_part(200, body, asked, cx);
+    }
+
+    /// Begins the response with parts of a file, at least one.
+    fn answer_parts<L: Loader>(
+        &mut self,
+        file: &Representation,
+        parts: &[Range<u64>],
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
+        if let [range] = parts {
+            return self.answer_part(file, range.clone(), asked, cx);
+        }
+        let boundary = Boundary(cx.site.mark(file.etag.as_bytes()));
+        let body = multipart::body(file, parts, boundary);
+        let partial = Partial::Several(boundary, body.length);
+        self.head.clear();
+        response::write_partial(&mut self.head, file, &partial, cx.date, asked.connection);
+        let stream = Some(Stream::new(body.parts));
+        self.send(206, Bytes::new(), stream, asked.connection, cx);
+    }
+
+    fn answer_part<L: Loader>(
+        &mut self,
+        file: &Representation,
+        range: Range<u64>,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
+        let partial = Partial::One(ContentRange {
+            range: range.clone(),
+            of: file.length(),
+        });
+        self.head.clear();
+        response::write_partial(&mut self.head, file, &partial, cx.date, asked.connection);
+        self.send_part(206, multipart::part(file, range), asked, cx);
+    }
+
+    /// Sends a body of one part.
+    fn send_part<L: Loader>(
+        &mut self,
+        code: u16,
+        part: Part,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
+        let (body, stream) = match part {
+            Part::Memory(bytes) => (bytes, None),
+            part => (Bytes::new(), Some(Stream::new([part]))),
+        };
+        self.send(code, body, stream, asked.connection, cx);
+    }
+
+    fn answer_not_modified<L: Loader>(
+        &mut self,
+        file: &Representation,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
+        self.head.clear();
+        response::write_not_modified(&mut self.head, file, cx.date, asked.connection);
+        self.send(304, Bytes::new(), None, asked.connection, cx);
+    }
+
+    fn answer_file_page<L: Loader>(
+        &mut self,
+        status: Status,
+        file: &Representation,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
+        self.head.clear();
+        response::write_file_page(&mut self.head, status, file, cx.date, asked.connection);
+        self.send_page(status, asked, cx);
     }
 
     fn answer_redirect<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
@@ -178,5 +295,16 @@ impl Conn {
         let page = if asked.head_only { "" } else { status.page() };
         let body = Bytes::from_static(page.as_bytes());
         self.send(status.code(), body, None, asked.connection, cx);
+    }
+}
+
+/// The parts of `file` that are to be sent. `Range` is defined for GET alone (RFC 9110 section 14.2).
+fn ranges(wishes: &Wishes<'_>, file: &Representation, asked: Asked) -> Wanted {
+    let holds = |value: &[u8]| conditional::if_range_holds(value, file);
+    match &wishes.range {
+        Some(value) if !asked.head_only && wishes.if_range.as_deref().is_none_or(holds) => {
+            range::wanted(value, file.length())
+        }
+        _ => Wanted::Whole,
     }
 }

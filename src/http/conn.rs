@@ -17,6 +17,7 @@ use super::noted::{Noted, Remote};
 use super::response::{self, Connection};
 use super::scan::{HeadScanner, Scan};
 use super::stream::Stream;
+use super::wishes::Wishes;
 use crate::site::{Event, Loader};
 
 /// What the head buffer may keep between requests. Common heads fit; only a redirect with a long query does not.
@@ -50,8 +51,8 @@ pub(super) enum Phase {
     /// Between requests, or within a head.
     #[default]
     Idle,
-    /// The site is looking for the entry.
-    Waiting(Asked),
+    /// The site is looking for the entry, of which something may be wished.
+    Waiting(Asked, Option<Box<Wishes<'static>>>),
     /// A response is on its way.
     Sending(Sending),
     /// All is said.
@@ -128,9 +129,9 @@ impl Conn {
     /// Takes what the site had been asked for. Anything else is ignored.
     pub fn event<L: Loader>(&mut self, event: Event, cx: &mut Context<'_, L>) {
         match (event, &mut self.phase) {
-            (Event::Entry { entry, .. }, Phase::Waiting(asked)) => {
-                let asked = *asked;
-                self.answer(&entry, asked, cx);
+            (Event::Entry { entry, .. }, Phase::Waiting(asked, wishes)) => {
+                let (asked, wishes) = (*asked, wishes.take());
+                self.answer(&entry, asked, &wishes.unwrap_or_default(), cx);
             }
             (
                 Event::Chunk { offset, result, .. },
@@ -193,7 +194,7 @@ impl Conn {
     pub fn shut_down(&mut self) {
         match &mut self.phase {
             Phase::Idle => self.close(),
-            Phase::Waiting(asked) => asked.connection = Connection::Close,
+            Phase::Waiting(asked, _) => asked.connection = Connection::Close,
             Phase::Sending(sending) => {
                 let before = mem::replace(&mut sending.connection, Connection::Close);
                 if sending.head_sent == 0 {
@@ -226,7 +227,7 @@ impl Conn {
 
     /// A request has been accepted and its response not sent completely.
     pub fn in_response(&self) -> bool {
-        matches!(self.phase, Phase::Waiting(_) | Phase::Sending(_))
+        matches!(self.phase, Phase::Waiting(..) | Phase::Sending(_))
     }
 
     /// Requests taken so far, modulo 2^32: tells one exchange from the next.
@@ -234,13 +235,14 @@ impl Conn {
         self.requests
     }
 
-    /// Bytes of memory that an unfinished request takes, and a body beside what the cache has.
+    /// Bytes of memory that an unfinished request takes, or what is kept of one, and a body beside what the cache has.
     pub fn held_bytes(&self) -> u64 {
-        let body = match &self.phase {
+        let held = match &self.phase {
+            Phase::Waiting(_, Some(wishes)) => wishes.len_bytes() as u64,
             Phase::Sending(sending) => sending.stream.as_ref().map_or(0, Stream::held_bytes),
             _ => 0,
         };
-        self.stash.capacity() as u64 + body
+        self.stash.capacity() as u64 + held
     }
 
     /// Gives back memory that the next request can have again; between requests only.
@@ -259,7 +261,7 @@ impl Conn {
     /// Something has been asked of the site and not arrived.
     pub fn is_waiting(&self) -> bool {
         match &self.phase {
-            Phase::Waiting(_) => true,
+            Phase::Waiting(..) => true,
             Phase::Sending(sending) => sending.stream.as_ref().is_some_and(Stream::is_waiting),
             _ => false,
         }
@@ -269,7 +271,7 @@ impl Conn {
     fn is_ending(&self) -> bool {
         match &self.phase {
             Phase::Idle => false,
-            Phase::Waiting(asked) => asked.connection == Connection::Close,
+            Phase::Waiting(asked, _) => asked.connection == Connection::Close,
             Phase::Sending(sending) => sending.connection == Connection::Close,
             Phase::Closed | Phase::Aborted => true,
         }
@@ -406,7 +408,11 @@ impl Conn {
         if body.is_empty() {
             *body = stream.next_chunk().unwrap_or_default();
         }
-        stream.ask(usize::from(!body.is_empty()), cx);
+        stream.ask(cx);
+        // What was in memory need not be asked for.
+        if body.is_empty() {
+            *body = stream.next_chunk().unwrap_or_default();
+        }
     }
 
     /// Ends the response when all of it was taken.

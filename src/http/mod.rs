@@ -6,7 +6,9 @@
 //! 2. [`request`] parses and validates the head, once, where it lies: its [`target`], and what its fields say of
 //!    framing. A [`chunked`] body is read to its end before the answer, and the head kept till then.
 //! 3. The target's path becomes a name, and [`Site::find`] an entry, now or by an [`Event`](crate::site::Event).
-//! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready.
+//! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready. What
+//!    the request [`wishes`] decides about that: its coding ([`negotiate`]), whether the client has it
+//!    ([`conditional`]), the parts of it ([`range`], [`multipart`]).
 //! 5. The body follows from memory, or chunk by chunk as [`stream`] has it read.
 //!
 //! Only then is the next request taken: what a client sends ahead stays in its TCP window. [`limits`] has the other
@@ -19,19 +21,24 @@ pub mod answer;
 mod authority;
 mod bytes;
 pub mod chunked;
+pub mod conditional;
 pub mod conn;
 pub mod date;
 mod discard;
 mod fields;
 pub mod limits;
 pub mod listing;
+pub mod multipart;
+pub mod negotiate;
 pub mod noted;
+pub mod range;
 pub mod request;
 pub mod response;
 pub mod scan;
 pub mod status;
 pub mod stream;
 pub mod target;
+pub mod wishes;
 
 pub use conn::Conn;
 pub use date::Date;

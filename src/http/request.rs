@@ -150,6 +150,13 @@ impl<'h, 'b> Request<'h, 'b> {
             .map(|header| header.value)
     }
 
+    /// The names and values of all fields, in the order they were sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        self.headers
+            .iter()
+            .map(|header| (header.name, header.value))
+    }
+
     /// Whether the body must be read before the answer: only then is it known that the request is a valid one, and
     /// where it ends. Who waits for our word before sending it is answered at once.
     pub fn body_comes_first(&self) -> bool {

@@ -5,7 +5,10 @@ use std::io::Write;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
 
 use super::date::Date;
+use super::multipart::Boundary;
+use super::range::ContentRange;
 use super::status::Status;
+use crate::site::Representation;
 
 /// The methods that every resource supports (RFC 9110 section 10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
@@ -60,6 +63,79 @@ impl Connection {
 /// Appends the head of a response whose first lines an entry has ready.
 pub fn write_ready(out: &mut Vec<u8>, lines: &[u8], date: &Date, connection: Connection) {
     out.extend_from_slice(lines);
+    finish(out, date, connection);
+}
+
+/// Appends the head of a response that carries a part or parts of `file` (RFC 9110 section 15.3.7).
+///
+/// It has all fields that the whole would have, also when `If-Range` says that the client knows them: section 15.3.7
+/// would rather leave them out then, but no server does and not every client can bear it.
+pub fn write_partial(
+    out: &mut Vec<u8>,
+    file: &Representation,
+    body: &Partial,
+    date: &Date,
+    connection: Connection,
+) {
+    // Writing to a Vec cannot fail.
+    out.extend_from_slice(b"HTTP/1.1 206 Partial Content\r\nServer: xdphttpd\r\n");
+    let _ = match body {
+        Partial::One(part) => write!(
+            out,
+            "Content-Type: {}\r\nContent-Length: {}\r\nContent-Range: {part}\r\n",
+            file.content_type,
+            part.length(),
+        ),
+        Partial::Several(boundary, length) => write!(
+            out,
+            "Content-Type: multipart/byteranges; boundary={boundary}\r\nContent-Length: {length}\r\n",
+        ),
+    };
+    out.extend_from_slice(file.common_fields());
+    finish(out, date, connection);
+}
+
+/// What the body of a 206 response is.
+#[derive(Debug)]
+pub enum Partial {
+    /// These bytes.
+    One(ContentRange),
+    /// Several parts with this between them, and how many bytes that is in all.
+    Several(Boundary, u64),
+}
+
+/// Appends the head, which is all there is, of the response to who has the file already: what is needed to know which
+/// version and representation that is, and nothing that describes a body (RFC 9110 section 15.4.5).
+pub fn write_not_modified(
+    out: &mut Vec<u8>,
+    file: &Representation,
+    date: &Date,
+    connection: Connection,
+) {
+    // Writing to a Vec cannot fail.
+    let _ = write!(
+        out,
+        "HTTP/1.1 304 Not Modified\r\nServer: xdphttpd\r\n{}ETag: {}\r\n",
+        file.vary(),
+        file.etag
+    );
+    finish(out, date, connection);
+}
+
+/// Appends the head of a page that says why `file` is not sent.
+pub fn write_file_page(
+    out: &mut Vec<u8>,
+    status: Status,
+    file: &Representation,
+    date: &Date,
+    connection: Connection,
+) {
+    start_page(out, status);
+    if status == Status::RangeNotSatisfiable {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "Content-Range: bytes */{}\r\n", file.length());
+    }
+    out.extend_from_slice(file.vary().as_bytes());
     finish(out, date, connection);
 }
 

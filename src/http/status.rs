@@ -44,10 +44,14 @@ statuses! {
     NotFound = 404, "Not Found", "There is nothing at this address.";
     /// The method is known, but no file supports it.
     MethodNotAllowed = 405, "Method Not Allowed", "Files can be asked for with GET and HEAD only.";
+    /// A condition that the request set does not hold.
+    PreconditionFailed = 412, "Precondition Failed", "This file is not, or no longer, the version that was asked for.";
     /// The body is longer than is read.
     ContentTooLarge = 413, "Content Too Large", "The request has a longer body than this server reads.";
     /// The request line is too long.
     UriTooLong = 414, "URI Too Long", "The address is longer than this server accepts.";
+    /// The file has none of the bytes that were asked for.
+    RangeNotSatisfiable = 416, "Range Not Satisfiable", "This file is shorter than the part that was asked for.";
     /// The client expects what the server does not know.
     ExpectationFailed = 417, "Expectation Failed", "This server cannot do what the request expects.";
     /// The target is of a server that this one is not.

@@ -18,24 +18,38 @@ pub const MAX_CHUNKS: usize = 2;
 /// Bytes read at once, and one piece at a time, when memory for bodies is short.
 pub const FRUGAL_CHUNK_BYTES: usize = 32 * 1024;
 
-/// The part of a file that is still to be read, and what of it has been.
+/// A piece of a body.
+#[derive(Debug)]
+pub enum Part {
+    /// In memory.
+    Memory(Bytes),
+    /// To be read from the file.
+    File(Arc<OpenFile>, Range<u64>),
+}
+
+/// What of a body is still to be read, and what of it has been.
 #[derive(Debug)]
 pub struct Stream {
-    file: Arc<OpenFile>,
-    /// Bytes of the file not asked for yet.
-    to_ask: Range<u64>,
-    /// Chunks asked for, in order: where each begins and ends, and its bytes when they have arrived.
-    chunks: VecDeque<(Range<u64>, Option<Bytes>)>,
-    /// Length of the chunk that was handed out last, while it is in hand.
+    /// What has not been asked for yet. Ranges of one body do not overlap.
+    to_ask: VecDeque<Part>,
+    /// What comes next: chunks asked for, and what stands between them.
+    chunks: VecDeque<Chunk>,
+    /// Length of the chunk read that was handed out last, while it is in hand.
     in_hand_bytes: u64,
 }
 
+#[derive(Debug)]
+enum Chunk {
+    Memory(Bytes),
+    /// Where in the file it begins and ends, and its bytes when they have arrived.
+    File(Range<u64>, Option<Bytes>),
+}
+
 impl Stream {
-    /// The bytes of `file` in `range`.
-    pub fn new(file: Arc<OpenFile>, range: Range<u64>) -> Self {
+    /// A body of these parts.
+    pub fn new(parts: impl Into<VecDeque<Part>>) -> Self {
         Stream {
-            file,
-            to_ask: range,
+            to_ask: parts.into(),
             chunks: VecDeque::with_capacity(MAX_CHUNKS),
             in_hand_bytes: 0,
         }
@@ -48,33 +62,50 @@ impl Stream {
 
     /// Bytes of memory that its chunks take, or will.
     pub fn held_bytes(&self) -> u64 {
-        let chunks = self.chunks.iter().map(|(range, _)| range.end - range.start);
+        let chunks = self.reads().map(|(range, _)| range.end - range.start);
         chunks.sum::<u64>() + self.in_hand_bytes
     }
 
     /// Whether a chunk has been asked for and not arrived.
     pub fn is_waiting(&self) -> bool {
-        self.chunks.iter().any(|(_, bytes)| bytes.is_none())
+        self.reads().any(|(_, bytes)| bytes.is_none())
     }
 
-    /// Asks for chunks until, with the `held` that the connection has in hand, there are [`MAX_CHUNKS`];
-    /// only one, and a small one, when memory is short.
-    pub fn ask<L: Loader>(&mut self, held: usize, cx: &mut Context<'_, L>) {
+    /// The chunks that are read from the file.
+    fn reads(&self) -> impl Iterator<Item = (&Range<u64>, &Option<Bytes>)> {
+        self.chunks.iter().filter_map(|chunk| match chunk {
+            Chunk::File(range, bytes) => Some((range, bytes)),
+            Chunk::Memory(_) => None,
+        })
+    }
+
+    /// Asks for chunks until, with the one in hand, there are [`MAX_CHUNKS`]; only one, and a small one, when memory is
+    /// short.
+    pub fn ask<L: Loader>(&mut self, cx: &mut Context<'_, L>) {
         let (most, bytes) = match cx.frugal {
             true => (1, FRUGAL_CHUNK_BYTES),
             false => (MAX_CHUNKS, CHUNK_BYTES),
         };
-        while self.chunks.len() + held < most && !self.to_ask.is_empty() {
-            let offset = self.to_ask.start;
-            let end = self.to_ask.end.min(offset + bytes as u64);
-            cx.site.read(
-                self.file.clone(),
-                offset,
-                (end - offset) as usize,
-                cx.waiter,
-            );
-            self.chunks.push_back((offset..end, None));
-            self.to_ask.start = end;
+        let mut held = self.reads().count() + usize::from(self.in_hand_bytes > 0);
+        while held < most {
+            let Some(part) = self.to_ask.pop_front() else {
+                return;
+            };
+            let (file, range) = match part {
+                Part::Memory(bytes) => {
+                    self.chunks.push_back(Chunk::Memory(bytes));
+                    continue;
+                }
+                Part::File(file, range) => (file, range),
+            };
+            let end = range.end.min(range.start + bytes as u64);
+            let len = (end - range.start) as usize;
+            cx.site.read(file.clone(), range.start, len, cx.waiter);
+            self.chunks.push_back(Chunk::File(range.start..end, None));
+            held += 1;
+            if end < range.end {
+                self.to_ask.push_front(Part::File(file, end..range.end));
+            }
         }
     }
 
@@ -87,11 +118,11 @@ impl Stream {
         offset: u64,
         result: Result<Bytes, ReadError>,
     ) -> Result<(), ReadError> {
-        if let Some((_, bytes)) = self
-            .chunks
-            .iter_mut()
-            .find(|(range, bytes)| range.start == offset && bytes.is_none())
-        {
+        let awaited = self.chunks.iter_mut().find_map(|chunk| match chunk {
+            Chunk::File(range, bytes @ None) if range.start == offset => Some(bytes),
+            _ => None,
+        });
+        if let Some(bytes) = awaited {
             *bytes = Some(result?);
         }
         Ok(())
@@ -100,9 +131,11 @@ impl Stream {
     /// The next chunk in order, if it is there.
     pub fn next_chunk(&mut self) -> Option<Bytes> {
         self.in_hand_bytes = 0;
-        let (range, bytes) = self.chunks.front_mut()?;
-        let bytes = bytes.take()?;
-        self.in_hand_bytes = range.end - range.start;
+        let (bytes, read_bytes) = match self.chunks.front_mut()? {
+            Chunk::Memory(bytes) => (std::mem::take(bytes), 0),
+            Chunk::File(range, bytes) => (bytes.take()?, range.end - range.start),
+        };
+        self.in_hand_bytes = read_bytes;
         self.chunks.pop_front();
         Some(bytes)
     }

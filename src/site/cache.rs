@@ -49,14 +49,11 @@ struct Weight;
 
 impl Weighter<Arc<[u8]>, Slot> for Weight {
     fn weight(&self, name: &Arc<[u8]>, slot: &Slot) -> u64 {
-        let content = match &*slot.entry {
-            Entry::File(file) => match &file.body {
-                Body::Memory(bytes) => (file.head.len() + bytes.len()) as u64,
-                Body::Open(_) => OPEN_FILE_WEIGHT_BYTES,
-            },
-            _ => 0,
-        };
-        ENTRY_WEIGHT_BYTES + name.len() as u64 + content
+        let content = slot.entry.representations().map(|part| match &part.body {
+            Body::Memory(bytes) => (part.head.len() + bytes.len()) as u64,
+            Body::Open(_) => OPEN_FILE_WEIGHT_BYTES,
+        });
+        ENTRY_WEIGHT_BYTES + name.len() as u64 + content.sum::<u64>()
     }
 }
 
@@ -96,7 +93,10 @@ impl Cache {
 
     /// Gives the descriptors of the files kept open back, except those that connections still read from.
     pub(super) fn release_files(&mut self) {
-        let keeps_file = |entry: &Entry| matches!(entry, Entry::File(file) if matches!(file.body, Body::Open(_)));
+        let keeps_file = |entry: &Entry| {
+            let mut parts = entry.representations();
+            parts.any(|part| matches!(part.body, Body::Open(_)))
+        };
         self.slots.retain(|_, slot| !keeps_file(&slot.entry));
     }
 

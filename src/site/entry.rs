@@ -7,14 +7,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use httpdate::HttpDate;
 
-use super::files::{Found, OpenFile, Validator};
+use super::coding::Coding;
+use super::files::{Found, Loaded, OpenFile, Validator, Versions};
+use super::media_type;
 
-/// A file modified more recently than this before it was read may change again within the same clock tick: equal
-/// modification times then prove nothing. Ten times the coarsest kernel tick (10 ms at 100 Hz).
-const SETTLED_AFTER: Duration = Duration::from_millis(100);
+/// A file modified more recently than this before it was read may change again within the same clock tick, and within
+/// the same second: equal modification times, or equal dates, then prove nothing (RFC 9110 section 8.8.2.2).
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The last second that an IMF-fixdate can express: 9999-12-31 23:59:59.
 const LAST_DATE_S: u64 = 253_402_300_799;
+
+/// What which representation is sent depends on (RFC 9110 section 12.5.5).
+const VARY: &str = "Vary: Accept-Encoding\r\n";
 
 /// What a name stands for.
 #[derive(Debug)]
@@ -38,10 +43,10 @@ impl Entry {
         Some(match found {
             Found::Unchanged => return None,
             Found::File {
-                validator,
-                body,
+                identity,
+                variants,
                 read_at,
-            } => Entry::File(File::new(name, validator, body, read_at)),
+            } => Entry::File(File::new(name, identity, variants, read_at)),
             Found::Directory => Entry::Directory,
             Found::NotFound => Entry::NotFound,
             Found::Forbidden => Entry::Forbidden,
@@ -49,35 +54,60 @@ impl Entry {
         })
     }
 
-    /// The validator by which a later check may find this entry unchanged.
-    pub(super) fn known(&self) -> Option<Validator> {
+    /// The versions by which a later check may find this entry unchanged.
+    pub(super) fn known(&self) -> Option<Versions> {
         match self {
-            Entry::File(file) if file.settled => Some(file.validator),
+            Entry::File(file) => file.known(),
             _ => None,
         }
     }
+
+    /// The representations that it has, if it is a file.
+    pub(super) fn representations(&self) -> impl Iterator<Item = &Representation> {
+        let file = match self {
+            Entry::File(file) => Some(file),
+            _ => None,
+        };
+        file.into_iter().flat_map(File::representations)
+    }
 }
 
-/// A regular file with the head of the response that carries it whole.
+/// A regular file.
 #[derive(Debug)]
 pub struct File {
+    /// The file as it is.
+    pub identity: Representation,
+    /// The same in other codings, in the order of [`Coding::COMPRESSED`].
+    pub variants: Vec<Representation>,
+}
+
+/// A file in one coding, with the head of the response that carries it whole.
+#[derive(Debug)]
+pub struct Representation {
+    /// The coding of the content.
+    pub coding: Coding,
     /// Status line and header fields of the 200 response, each with its CRLF: all but `Date`, `Connection` and the
     /// empty line.
     pub head: Box<[u8]>,
+    /// Where in the head the fields begin that a 206 response has in common with it.
+    common: usize,
     /// Identity of this version of the file.
     pub validator: Validator,
     /// The strong entity tag with its quotes (RFC 9110 section 8.8.3).
     pub etag: String,
     /// When the file changed, never later than it was read (RFC 9110 section 8.8.2.1).
     pub last_modified: HttpDate,
-    /// The media type with its charset.
+    /// The media type with its charset: that of the file, whatever the coding.
     pub content_type: String,
+    /// Whether the name has other representations, so that which one was sent depends on the request.
+    pub varies: bool,
+    /// Whether no other version had the same modification time, to the second.
+    pub settled: bool,
     /// The content.
     pub body: Body,
-    settled: bool,
 }
 
-/// Where a file's content is.
+/// Where a representation's content is.
 #[derive(Debug, Clone)]
 pub enum Body {
     /// In memory, whole.
@@ -87,31 +117,85 @@ pub enum Body {
 }
 
 impl File {
-    fn new(name: &[u8], validator: Validator, body: Body, read_at: SystemTime) -> Self {
+    fn new(
+        name: &[u8],
+        identity: Loaded,
+        variants: Vec<(Coding, Loaded)>,
+        read_at: SystemTime,
+    ) -> Self {
+        let varies = !variants.is_empty();
+        let content_type = media_type::of(name);
+        let new = |coding, loaded| {
+            Representation::new(coding, loaded, content_type.clone(), varies, read_at)
+        };
+        File {
+            identity: new(Coding::Identity, identity),
+            variants: variants
+                .into_iter()
+                .map(|(coding, loaded)| new(coding, loaded))
+                .collect(),
+        }
+    }
+
+    fn representations(&self) -> impl Iterator<Item = &Representation> {
+        std::iter::once(&self.identity).chain(&self.variants)
+    }
+
+    fn known(&self) -> Option<Versions> {
+        let mut versions = Versions::new(self.identity.validator);
+        for variant in &self.variants {
+            versions.add(variant.coding, variant.validator);
+        }
+        self.representations()
+            .all(|representation| representation.settled)
+            .then_some(versions)
+    }
+}
+
+impl Representation {
+    fn new(
+        coding: Coding,
+        Loaded { validator, body }: Loaded,
+        content_type: String,
+        varies: bool,
+        read_at: SystemTime,
+    ) -> Self {
         let modified = validator.modified();
         let settled = read_at
             .duration_since(modified)
             .is_ok_and(|age| age >= SETTLED_AFTER);
-        let etag = validator.etag();
+        let etag = validator.etag(coding);
         let last_modified = http_date(modified.min(read_at));
-        let content_type = content_type(name);
         let mut head = Vec::with_capacity(320);
         // Writing to a Vec cannot fail.
         let _ = write!(
             head,
-            "HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
-             Last-Modified: {last_modified}\r\nETag: {etag}\r\nX-Content-Type-Options: nosniff\r\n",
+            "HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
             validator.size_bytes,
         );
-        let head = head.into_boxed_slice();
-        File {
+        let common = head.len();
+        if coding != Coding::Identity {
+            let _ = write!(head, "Content-Encoding: {}\r\n", coding.token());
+        }
+        if varies {
+            head.extend_from_slice(VARY.as_bytes());
+        }
+        let _ = write!(
             head,
+            "Last-Modified: {last_modified}\r\nETag: {etag}\r\nAccept-Ranges: bytes\r\n\
+             X-Content-Type-Options: nosniff\r\n",
+        );
+        Representation {
+            coding,
+            head: head.into_boxed_slice(),
+            common,
             validator,
             etag,
             last_modified,
             content_type,
-            body,
+            varies,
             settled,
+            body,
         }
     }
 
@@ -119,23 +203,15 @@ impl File {
     pub fn length(&self) -> u64 {
         self.validator.size_bytes
     }
-}
 
-/// The media type of the file that `name` stands for; a directory's is that of its `index.html`.
-fn content_type(name: &[u8]) -> String {
-    let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let extension = match base.iter().rposition(|&byte| byte == b'.') {
-        Some(dot) => str::from_utf8(&base[dot + 1..]).unwrap_or_default(),
-        None if base.is_empty() => "html",
-        None => "",
-    };
-    let media_type = mime_guess::from_ext(extension)
-        .first_raw()
-        .unwrap_or("application/octet-stream");
-    if media_type.starts_with("text/") {
-        format!("{media_type}; charset=utf-8")
-    } else {
-        media_type.to_owned()
+    /// The header fields, each with its CRLF, that do not depend on how much of the content is sent.
+    pub fn common_fields(&self) -> &[u8] {
+        &self.head[self.common..]
+    }
+
+    /// The `Vary` field with its CRLF, if there is one.
+    pub fn vary(&self) -> &'static str {
+        if self.varies { VARY } else { "" }
     }
 }
 

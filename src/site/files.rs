@@ -11,6 +11,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use rustix::io::{Errno, pread, retry_on_intr};
 
+use super::coding::Coding;
 use super::entry::Body;
 
 /// Files up to this length are kept whole in memory; longer ones are read in chunks as they are sent. Most of a page's
@@ -94,26 +95,65 @@ impl Validator {
         UNIX_EPOCH.checked_add(since_epoch).unwrap_or(UNIX_EPOCH)
     }
 
-    /// A strong entity tag, quotes included.
-    pub fn etag(&self) -> String {
+    /// A strong entity tag, quotes included, of the file's bytes as a representation in `coding`.
+    pub fn etag(&self, coding: Coding) -> String {
+        let (dash, token) = match coding {
+            Coding::Identity => ("", ""),
+            _ => ("-", coding.token()),
+        };
         format!(
-            "\"{:x}.{:x}-{:x}-{:x}\"",
+            "\"{:x}.{:x}-{:x}-{:x}{dash}{token}\"",
             self.mtime_s, self.mtime_ns, self.size_bytes, self.inode
         )
     }
 }
 
+/// What tells one state of a file and its sidecars from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    identity: Validator,
+    /// In the order of [`Coding::COMPRESSED`].
+    sidecars: [Option<Validator>; Coding::COMPRESSED.len()],
+}
+
+impl Versions {
+    /// Those of a file without sidecars.
+    pub fn new(identity: Validator) -> Self {
+        Versions {
+            identity,
+            sidecars: [None; Coding::COMPRESSED.len()],
+        }
+    }
+
+    /// Adds the sidecar in `coding`.
+    pub fn add(&mut self, coding: Coding, validator: Validator) {
+        let codings = Coding::COMPRESSED.iter().zip(&mut self.sidecars);
+        for (_, sidecar) in codings.filter(|(other, _)| **other == coding) {
+            *sidecar = Some(validator);
+        }
+    }
+}
+
+/// A version of a file, ready to be sent.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Identity of the version that was opened.
+    pub validator: Validator,
+    /// Its content, or the way to it.
+    pub body: Body,
+}
+
 /// What a look at the file system found.
 #[derive(Debug)]
 pub enum Found {
-    /// The file still has the validator that was known.
+    /// The file and its sidecars are still the versions that were known.
     Unchanged,
     /// A regular file.
     File {
-        /// Identity of the version that was opened.
-        validator: Validator,
-        /// Its content, or the way to it.
-        body: Body,
+        /// The file itself.
+        identity: Loaded,
+        /// Its sidecars, in the order of [`Coding::COMPRESSED`].
+        variants: Vec<(Coding, Loaded)>,
         /// Wall-clock time just before the file was looked at.
         read_at: SystemTime,
     },
@@ -144,54 +184,101 @@ impl From<Errno> for Found {
 
 /// Looks up `name`, a result of [`resolve`](super::resolve::resolve), beneath `root`.
 ///
-/// A file that still has the validator `known` is not read again.
-pub fn open(root: &Root, name: &[u8], known: Option<Validator>) -> Found {
+/// Files that are still the versions `known` are not read again.
+pub fn open(root: &Root, name: &[u8], known: Option<&Versions>) -> Found {
     let found = if name.is_empty() || name.ends_with(b"/") {
         match look_up(root, &[name, INDEX].concat(), known) {
-            Ok(Found::Directory) => Ok(Found::NotFound),
+            Err(Found::Directory) => Err(Found::NotFound),
             found => found,
         }
     } else {
         look_up(root, name, known)
     };
-    found.unwrap_or_else(Found::from)
+    found.unwrap_or_else(|reason| reason)
 }
 
-fn look_up(root: &Root, name: &[u8], known: Option<Validator>) -> Result<Found, Errno> {
+fn look_up(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Found, Found> {
     let read_at = SystemTime::now();
-    let fd = open_beneath(root, name)?;
-    for _ in 0..ATTEMPTS {
+    let file = Regular::open(root, name)?;
+    let sidecars = sidecars(root, name, &file.validator);
+    let mut versions = Versions::new(file.validator);
+    for (coding, sidecar) in &sidecars {
+        versions.add(*coding, sidecar.validator);
+    }
+    if known == Some(&versions) {
+        return Ok(Found::Unchanged);
+    }
+    let variants = sidecars
+        .into_iter()
+        .filter_map(|(coding, sidecar)| Some((coding, sidecar.load().ok()?)));
+    Ok(Found::File {
+        variants: variants.collect(),
+        identity: file.load()?,
+        read_at,
+    })
+}
+
+/// The files beside `name` that hold the same in another coding. One that is older than the original was forgotten when
+/// that was edited; one without a byte was not finished, for every coding has a header. Whatever else is wrong with a
+/// sidecar, the original can be sent.
+fn sidecars(root: &Root, name: &[u8], original: &Validator) -> Vec<(Coding, Regular)> {
+    if Coding::COMPRESSED
+        .iter()
+        .any(|coding| name.ends_with(coding.suffix()))
+    {
+        return Vec::new();
+    }
+    let open = |coding: Coding| Regular::open(root, &[name, coding.suffix()].concat()).ok();
+    // Whole seconds, for not every copy or archive keeps more of a time.
+    let serves = |sidecar: &Regular| {
+        sidecar.validator.size_bytes > 0 && sidecar.validator.mtime_s >= original.mtime_s
+    };
+    Coding::COMPRESSED
+        .into_iter()
+        .filter_map(|coding| Some((coding, open(coding).filter(serves)?)))
+        .collect()
+}
+
+/// A regular file that was opened.
+struct Regular {
+    fd: OwnedFd,
+    validator: Validator,
+}
+
+impl Regular {
+    /// Opens `name` beneath `root`; what stands there instead is an error.
+    fn open(root: &Root, name: &[u8]) -> Result<Self, Found> {
+        let fd = open_beneath(root, name)?;
         let stat = fstat(&fd)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => {}
-            FileType::Directory => return Ok(Found::Directory),
-            _ => return Ok(Found::NotFound),
-        }
-        let validator = Validator::of(&stat);
-        if known == Some(validator) {
-            return Ok(Found::Unchanged);
-        }
-        if validator.size_bytes > CACHED_FILE_BYTES {
-            let body = Body::Open(Arc::new(OpenFile { fd }));
-            return Ok(Found::File {
-                validator,
-                body,
-                read_at,
-            });
-        }
-        match read_exact(&fd, 0, validator.size_bytes as usize) {
-            Ok(bytes) => {
-                return Ok(Found::File {
-                    validator,
-                    body: Body::Memory(bytes),
-                    read_at,
-                });
-            }
-            Err(ReadError::Shrank) => {}
-            Err(ReadError::Io(kind)) => return Ok(Found::Failed(kind)),
+            FileType::RegularFile => Ok(Regular {
+                fd,
+                validator: Validator::of(&stat),
+            }),
+            FileType::Directory => Err(Found::Directory),
+            _ => Err(Found::NotFound),
         }
     }
-    Ok(Found::Failed(io::ErrorKind::UnexpectedEof))
+
+    /// Reads it if it is small.
+    fn load(mut self) -> Result<Loaded, Found> {
+        for _ in 0..ATTEMPTS {
+            let validator = self.validator;
+            if validator.size_bytes > CACHED_FILE_BYTES {
+                let body = Body::Open(Arc::new(OpenFile { fd: self.fd }));
+                return Ok(Loaded { validator, body });
+            }
+            match read_exact(&self.fd, 0, validator.size_bytes as usize) {
+                Ok(bytes) => {
+                    let body = Body::Memory(bytes);
+                    return Ok(Loaded { validator, body });
+                }
+                Err(ReadError::Shrank) => self.validator = Validator::of(&fstat(&self.fd)?),
+                Err(ReadError::Io(kind)) => return Err(Found::Failed(kind)),
+            }
+        }
+        Err(Found::Failed(io::ErrorKind::UnexpectedEof))
+    }
 }
 
 /// Opens `name` without ever leaving the root: not by `..`, not by a symbolic link, not by a magic link.

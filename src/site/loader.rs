@@ -6,17 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Waiter;
-use super::files::{self, Found, OpenFile, ReadError, Root, Validator};
+use super::files::{self, Found, OpenFile, ReadError, Root, Versions};
 
 /// Something to be done where blocking does no harm.
 #[derive(Debug)]
 pub enum Job {
-    /// Look a name up, and read the file if it is small.
+    /// Look a name and its sidecars up, and read those that are small.
     Open {
         /// The name, as [`resolve`](super::resolve::resolve) gave it.
         name: Arc<[u8]>,
-        /// The version already in memory: a file that still has it is not read again.
-        known: Option<Validator>,
+        /// The versions already in memory, which are not read again.
+        known: Option<Box<Versions>>,
     },
     /// Read a chunk.
     Read {
@@ -57,7 +57,7 @@ impl Job {
     pub fn run(self, root: &Root) -> Done {
         match self {
             Job::Open { name, known } => {
-                let found = files::open(root, &name, known);
+                let found = files::open(root, &name, known.as_deref());
                 Done::Open { name, found }
             }
             Job::Read {

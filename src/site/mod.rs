@@ -9,6 +9,7 @@
 //! is unchanged only the time moves. Names that stand for nothing are remembered in the same way.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +17,21 @@ use std::time::Duration;
 use bytes::Bytes;
 
 mod cache;
+mod coding;
 mod entry;
 mod files;
 mod loader;
+mod media_type;
 mod pool;
 pub mod resolve;
 
 pub use cache::{MAX_AGE, REFRESH_AFTER};
+pub use coding::Coding;
 pub(crate) use entry::http_date;
-pub use entry::{Body, Entry, File};
-pub use files::{CACHED_FILE_BYTES, Found, OpenFile, ReadError, Root, RootError, Validator};
+pub use entry::{Body, Entry, File, Representation};
+pub use files::{
+    CACHED_FILE_BYTES, Found, Loaded, OpenFile, ReadError, Root, RootError, Validator, Versions,
+};
 pub use loader::{Done, InlineLoader, Job, Loader};
 pub use pool::{MAX_JOBS, PoolLoader};
 
@@ -122,6 +128,8 @@ pub struct Site<L> {
     reads_in_flight: usize,
     reads_in_line: VecDeque<Job>,
     events: VecDeque<Event>,
+    /// Drawn when the site is made.
+    secret: RandomState,
 }
 
 impl<L: Loader> Site<L> {
@@ -135,6 +143,7 @@ impl<L: Loader> Site<L> {
             reads_in_flight: 0,
             reads_in_line: VecDeque::new(),
             events: VecDeque::new(),
+            secret: RandomState::new(),
         }
     }
 
@@ -199,6 +208,12 @@ impl<L: Loader> Site<L> {
         self.events.retain(|event| event.waiter() != waiter);
     }
 
+    /// 128 bits that always go with `text` as long as this site lives, and that nobody else can tell from it.
+    pub fn mark(&self, text: &[u8]) -> u128 {
+        let half = |which: u8| u128::from(self.secret.hash_one((which, text)));
+        half(0) << 64 | half(1)
+    }
+
     /// Bytes that the entries in memory weigh together.
     pub fn cached_bytes(&self) -> u64 {
         self.cache.weight_bytes()
@@ -236,12 +251,12 @@ impl<L: Loader> Site<L> {
             return true;
         }
         let name: Arc<[u8]> = name.into();
-        let validator = known.as_ref().and_then(|entry| entry.known());
+        let versions = known.as_ref().and_then(|entry| entry.known()).map(Box::new);
         if self
             .loader
             .submit(Job::Open {
                 name: name.clone(),
-                known: validator,
+                known: versions,
             })
             .is_err()
         {

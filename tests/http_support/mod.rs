@@ -65,7 +65,7 @@ impl Fixture {
         let stat = fs::metadata(self.path().join(name)).unwrap();
         format!(
             "HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
-             Last-Modified: {LAST_MODIFIED}\r\nETag: \"{:x}.{:x}-{:x}-{:x}\"\r\nX-Content-Type-Options: nosniff\r\n\
+             Last-Modified: {LAST_MODIFIED}\r\nETag: \"{:x}.{:x}-{:x}-{:x}\"\r\nAccept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n\
              {DATE}{connection}\r\n",
             stat.len(),
             stat.mtime(),

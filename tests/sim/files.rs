@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration as StdDuration, UNIX_EPOCH};
 use xdphttpd::net::{Duration, Instant};
-use xdphttpd::site::{Done, Found, InlineLoader, Job, Loader, ReadError, Root, Validator};
+use xdphttpd::site::{
+    Done, Found, InlineLoader, Job, Loader, ReadError, Root, Validator, Versions,
+};
 use xdphttpd::wire::SplitMix;
 
 /// Lengths of the files, each named `/<length>`: around a segment, around what
@@ -132,13 +134,13 @@ impl Loader for LateLoader {
         let job = next.remove();
         self.tell_next();
         let known = match &job {
-            Job::Open { known, .. } => *known,
+            Job::Open { known, .. } => known.clone(),
             Job::Read { .. } => None,
         };
         self.disk.submit(job).ok()?;
         let mut done = self.disk.completed()?;
         match &mut done {
-            Done::Open { found, .. } => same_in_every_run(found, known),
+            Done::Open { found, .. } => same_in_every_run(found, known.as_deref()),
             Done::Read { result, .. } if self.random.chance(self.fail) => {
                 self.clock.failed.set(self.clock.failed.get() + 1);
                 *result = Err(ReadError::Shrank);
@@ -150,13 +152,14 @@ impl Loader for LateLoader {
 }
 
 /// Takes out what differs between runs (inode, times) and gets into responses.
-fn same_in_every_run(found: &mut Found, known: Option<Validator>) {
+fn same_in_every_run(found: &mut Found, known: Option<&Versions>) {
     let Found::File {
-        validator, read_at, ..
+        identity, read_at, ..
     } = found
     else {
         return;
     };
+    let validator = &mut identity.validator;
     *validator = Validator {
         mtime_s: 1_600_000_000,
         mtime_ns: 0,
@@ -165,7 +168,7 @@ fn same_in_every_run(found: &mut Found, known: Option<Validator>) {
         device: 7,
     };
     *read_at = UNIX_EPOCH + StdDuration::from_secs(1_700_000_000);
-    if known == Some(*validator) {
+    if known == Some(&Versions::new(*validator)) {
         *found = Found::Unchanged;
     }
 }

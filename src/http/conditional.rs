@@ -1,0 +1,111 @@
+//! Conditions that a request sets (RFC 9110 section 13), judged for the representation that would be sent with 200.
+//!
+//! What cannot be read never decides in favour of a shortcut: a malformed list of entity tags matches nothing, so that
+//! `If-None-Match` has the whole file sent and `If-Match` the request refused; an invalid date is as if it were not
+//! there, which section 13.1 demands, or, in `If-Range`, has the whole file sent.
+
+use httpdate::HttpDate;
+
+use super::wishes::Wishes;
+use crate::site::Representation;
+
+/// What the conditions come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// They hold, or there are none: 200, or 206.
+    Proceed,
+    /// The client has what would be sent: 304.
+    NotModified,
+    /// What the client insisted on is not so: 412.
+    Failed,
+}
+
+/// Judges all conditions but `If-Range`, in the order of RFC 9110 section 13.2.2, for a GET or HEAD.
+pub fn judge(wishes: &Wishes<'_>, current: &Representation) -> Verdict {
+    if let Some(tags) = &wishes.if_match {
+        if !matches_any(tags, &current.etag, Comparison::Strong) {
+            return Verdict::Failed;
+        }
+    } else if let Some(date) = wishes.if_unmodified_since.as_deref().and_then(date)
+        && current.last_modified > date
+    {
+        return Verdict::Failed;
+    }
+    if let Some(tags) = &wishes.if_none_match {
+        if matches_any(tags, &current.etag, Comparison::Weak) {
+            return Verdict::NotModified;
+        }
+    } else if let Some(date) = wishes.if_modified_since.as_deref().and_then(date)
+        && current.last_modified <= date
+    {
+        return Verdict::NotModified;
+    }
+    Verdict::Proceed
+}
+
+/// Whether an `If-Range` of this value lets a range be sent (RFC 9110 section 13.1.5): it names exactly this version.
+///
+/// A date does so only when no two versions can have had it.
+pub fn if_range_holds(value: &[u8], current: &Representation) -> bool {
+    let value = value.trim_ascii();
+    match value {
+        [b'"', ..] => value == current.etag.as_bytes(),
+        _ => current.settled && date(value) == Some(current.last_modified),
+    }
+}
+
+/// How entity tags are compared (RFC 9110 section 8.8.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// A weak tag is equal to none.
+    Strong,
+    /// Weakness makes no difference.
+    Weak,
+}
+
+/// Whether `list`, a list of entity tags or `*`, has one equal to `current`, a strong one with its quotes.
+pub fn matches_any(list: &[u8], current: &str, comparison: Comparison) -> bool {
+    let mut rest = list.trim_ascii();
+    if rest == b"*" {
+        return true;
+    }
+    let mut found = false;
+    while !rest.is_empty() {
+        // Empty elements are to be borne (RFC 9110 section 5.6.1.2).
+        if let [b',', after @ ..] = rest {
+            rest = after.trim_ascii_start();
+            continue;
+        }
+        let Some((weak, tag, after)) = entity_tag(rest) else {
+            return false;
+        };
+        found |= tag == current.as_bytes() && (comparison == Comparison::Weak || !weak);
+        rest = after.trim_ascii_start();
+        if !matches!(rest, [] | [b',', ..]) {
+            return false;
+        }
+    }
+    found
+}
+
+/// The entity tag that `bytes` begin with: whether it is weak, its part in quotes, and what follows.
+fn entity_tag(bytes: &[u8]) -> Option<(bool, &[u8], &[u8])> {
+    let (weak, quoted) = match bytes.strip_prefix(b"W/") {
+        Some(quoted) => (true, quoted),
+        None => (false, bytes),
+    };
+    let content = quoted.strip_prefix(b"\"")?;
+    let len = content.iter().position(|&byte| byte == b'"')?;
+    // `etagc` of RFC 9110 section 8.8.3.
+    let valid = |&byte: &u8| byte > b' ' && byte != 0x7f;
+    if !content[..len].iter().all(valid) {
+        return None;
+    }
+    let (tag, after) = quoted.split_at(len + 2);
+    Some((weak, tag, after))
+}
+
+/// The date that `value` is, in any of the three formats of RFC 9110 section 5.6.7.
+fn date(value: &[u8]) -> Option<HttpDate> {
+    str::from_utf8(value).ok()?.parse().ok()
+}
