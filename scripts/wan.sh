@@ -7,7 +7,7 @@
 #   veth      a bare veth, 5 % loss both ways: three downloads of 20 MB at a time
 #   gigabyte  1 GiB through loss, reordering, duplicates and flipped bits; ours only
 #   loss      20 ms round trip, 1 % loss both ways: 3 MB and 30 MB
-#   clean     50 ms round trip, 100 Mbit/s: 14 kB, 100 kB and 10 MB
+#   clean     50 ms round trip, 100 Mbit/s: 14 kB, 100 kB, 10 MB and 100 MB
 #   long      200 ms round trip, 0.1 % loss: 10 MB, small files, repairs in vain
 #   reorder   20 ms round trip, 30 % of the frames late by up to 2 ms: 30 MB
 #   fair      two downloads from each server at a time through 50 Mbit/s

@@ -8,6 +8,7 @@
 readonly PARITY=0.9
 readonly LIMIT_S=120                       # for a download, but the gigabyte's
 readonly SMALL_TIMES=10
+readonly LOSSY_TIMES=6                     # of what the place of the first loss decides
 FAIR_S=30
 TITLE=
 
@@ -66,7 +67,7 @@ case_loss() {
 }
 
 loss_turn() {
-    at_once "3 MB, $3" "$1" "$2" $LIMIT_S 3m.bin
+    one_by_one "3 MB, $3" "$1" "$2" $LIMIT_S 3m.bin $LOSSY_TIMES
     at_once "30 MB, $3" "$1" "$2" $LIMIT_S 30m.bin
 }
 
@@ -93,10 +94,13 @@ case_clean() {
     make_lab --delay=25ms --rate=100mbit --queue=100ms --seed="$SEED"
     make_small_files
     make_file 10m.bin 10000000
+    make_file 100m.bin 100000000           # in which slow start is of no account
     for congestion in cubic bbr; do
         target "14,000 bytes, $congestion" ratio $PARITY
         target "100,000 bytes, $congestion" ratio $PARITY
         target "10 MB, $congestion" ratio $PARITY
+        target "100 MB, $congestion" ratio $PARITY
+        record link "100 MB, $congestion" 100000000 100000000
         record link "10 MB, $congestion" 10000000 100000000
         in_turn $congestion clean_turn
     done
@@ -105,6 +109,7 @@ case_clean() {
 clean_turn() {
     small_turn "$@"
     at_once "10 MB, $3" "$1" "$2" $LIMIT_S 10m.bin
+    at_once "100 MB, $3" "$1" "$2" $LIMIT_S 100m.bin
 }
 
 make_small_files() {

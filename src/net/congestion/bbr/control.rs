@@ -40,7 +40,7 @@ impl Bbr {
     /// SetPacingRateWithGain(). Until the pipe was full once a sample only says what was
     /// sent, so that the pace does not fall.
     pub(super) fn set_pace(&mut self, gain_percent: u64) {
-        let pace = percent(percent(self.bw(), gain_percent), PACE_PERCENT);
+        let pace = percent(percent(self.max_bw(), gain_percent), PACE_PERCENT);
         if pace > self.pace_bytes_per_s || (self.full_pipe.was_reached && pace > 0) {
             self.pace_bytes_per_s = pace;
         }
@@ -73,7 +73,7 @@ impl Bbr {
             State::Cruise | State::ProbeRtt => self.with_headroom_bytes(),
             State::Startup | State::Drain => UNBOUNDED,
         };
-        let mut cap_bytes = long_bytes.min(self.bounds.short_inflight_bytes);
+        let mut cap_bytes = long_bytes;
         if self.state == State::ProbeRtt {
             cap_bytes = cap_bytes.min(self.probe_rtt_window_bytes());
         }
@@ -125,7 +125,7 @@ impl Bbr {
 
     /// BBR.max_inflight, bytes.
     fn max_inflight_bytes(&self) -> u64 {
-        let bdp_bytes = self.bdp_bytes(self.bw(), self.state.window_percent());
+        let bdp_bytes = self.bdp_bytes(self.max_bw(), self.state.window_percent());
         self.quantized_bytes(bdp_bytes.saturating_add(self.aggregation.extra_bytes()))
     }
 
@@ -147,7 +147,7 @@ impl Bbr {
         self.aggregation.on_ack(
             ack.now,
             ack.delivered_bytes,
-            self.bw(),
+            self.max_bw(),
             self.window_bytes,
             self.rounds.count,
             !self.full_pipe.was_reached,

@@ -5,7 +5,7 @@
 //! for more of it now and then, `probe_rtt` empties the path to see its length,
 //! `bounds` heed loss, `control` makes a pace and a window of all that.
 //!
-//! It differs from the draft in this: `bounds` do not take the pacing margin for loss;
+//! It differs from the draft in this: loss between probes bounds nothing (see `bounds`);
 //! how much was in flight when something was lost is known from the newest segment
 //! delivered since, not from each lost one; a plateau is looked for in every sample, not
 //! in a round's first alone. It relies on selective acknowledgments.
@@ -50,11 +50,6 @@ impl State {
     fn is_probe_bw(self) -> bool {
         use State::*;
         matches!(self, Down | Cruise | Refill | Up)
-    }
-
-    /// Accelerating: loss is then an answer, not a change of the path.
-    fn is_probing(self) -> bool {
-        matches!(self, State::Startup | State::Refill | State::Up)
     }
 
     /// BBR.pacing_gain, percent.
@@ -169,11 +164,6 @@ impl Bbr {
         self.bandwidth.get()
     }
 
-    /// BBR.bw, bytes a second: what loss allows of it.
-    fn bw(&self) -> u64 {
-        self.max_bw().min(self.bounds.short_bw)
-    }
-
     /// UpdateRound() and UpdateMaxBw().
     fn update_bandwidth(&mut self, sample: &Sample) {
         self.rounds
@@ -191,7 +181,6 @@ impl Bbr {
         self.judge_probe(ack.now, sample);
         self.latest.on_sample(sample, self.delivered_bytes);
         self.update_bandwidth(sample);
-        self.adapt_short_bounds();
         if !sample.is_limited && sample.bw > 0 {
             self.full_pipe.on_sample(sample.bw, self.rounds.has_started);
         }

@@ -117,7 +117,6 @@ impl Bbr {
 
     /// StartProbeBW_REFILL(): what other traffic took is asked for again.
     pub(super) fn start_refill(&mut self) {
-        self.bounds.forget_short();
         self.probe.up_rounds = 0;
         self.probe.up_acked_bytes = 0;
         self.probe.was_cautious = false;
@@ -212,7 +211,7 @@ impl Bbr {
 
     /// TargetInflight(): the estimated BDP, unless congestion cut the window.
     pub(super) fn target_inflight_bytes(&self) -> u64 {
-        self.bdp_bytes(self.bw(), 100).min(self.window_bytes)
+        self.bdp_bytes(self.max_bw(), 100).min(self.window_bytes)
     }
 }
 

@@ -60,7 +60,6 @@ impl Bbr {
 
     /// ExitProbeRTT(): the queue is gone already, but the next probe for bandwidth waits.
     fn leave_probe_rtt(&mut self, now: Instant) {
-        self.bounds.forget_short();
         if self.full_pipe.was_reached {
             self.start_down(now);
             self.state = State::Cruise;
@@ -71,7 +70,7 @@ impl Bbr {
 
     /// ProbeRTTCwnd().
     pub(super) fn probe_rtt_window_bytes(&self) -> u64 {
-        self.bdp_bytes(self.bw(), State::ProbeRtt.window_percent())
+        self.bdp_bytes(self.max_bw(), State::ProbeRtt.window_percent())
             .max(self.min_window_bytes())
     }
 }

@@ -71,7 +71,7 @@ impl Bbr {
     /// CheckDrainDone(): Startup's queue is gone, or was none.
     pub(super) fn check_drain(&mut self, ack: &Ack) {
         if self.state == State::Drain
-            && (ack.in_flight_bytes <= self.inflight_bytes(self.bw())
+            && (ack.in_flight_bytes <= self.inflight_bytes(self.max_bw())
                 || self.rounds.count > self.drain_began_round + 3)
         {
             self.start_down(ack.now);

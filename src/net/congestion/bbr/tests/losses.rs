@@ -115,59 +115,28 @@ fn a_probe_that_loses_too_much_bounds_what_is_in_flight() {
 }
 
 #[test]
-fn loss_while_cruising_lowers_to_what_is_delivered() {
-    // What is delivered in each round with loss, and the bounds after it, percent.
-    for (name, state, rounds) in [
-        (
-            "all but the margin",
-            State::Cruise,
-            &[(99, 100), (99, 100)][..],
-        ),
-        (
-            "a little less, a round later",
-            State::Cruise,
-            &[(95, 95), (90, 95), (90, 90)],
-        ),
-        ("much less", State::Cruise, &[(10, 70), (10, 49)]),
-        ("draining", State::Down, &[(80, 80)]),
-    ] {
+fn loss_while_cruising_is_not_taken_for_other_traffic() {
+    for state in [State::Cruise, State::Down, State::Refill] {
         let mut bbr = flow(state);
         bbr.window_bytes = BDP;
-        for &(delivered, want) in rounds {
-            let said = Said {
+        for delivered in [99, 60, 99] {
+            let lost = Said {
                 bw: BW * delivered / 100,
+                newly_lost_bytes: MSS,
+                ends_round: false,
                 ..Said::default()
             };
-            let lost = Said {
-                newly_lost_bytes: 1,
-                ends_round: false,
-                ..said
+            let ends = Said {
+                newly_lost_bytes: 0,
+                ends_round: true,
+                ..lost
             };
             hear(&mut bbr, lost);
-            hear(&mut bbr, said);
-            let short = bbr.bounds.short_bw * 100 / BW;
-            assert!(short.abs_diff(want) <= 1, "{name}: {short}, not {want}");
-            assert_eq!(bbr.bw(), bbr.bounds.short_bw.min(BW), "{name}");
+            hear(&mut bbr, ends);
         }
-        bbr.start_refill();
-        assert_eq!(bbr.bw(), BW, "{name}: forgotten by the next probe");
+        let bounds = (bbr.max_bw(), bbr.bounds.long_inflight_bytes);
+        assert_eq!(bounds, (BW, UNBOUNDED), "{state:?}");
     }
-    let mut bbr = flow(State::Cruise);
-    hear(
-        &mut bbr,
-        Said {
-            bw: BW / 2,
-            ..Said::default()
-        },
-    );
-    assert_eq!(bbr.bounds.short_bw, UNBOUNDED, "nothing was lost");
-    let mut bbr = flow(State::Refill);
-    let said = Said {
-        newly_lost_bytes: 1,
-        ..Said::default()
-    };
-    hear(&mut bbr, said);
-    assert_eq!(bbr.bounds.short_bw, UNBOUNDED, "a probe expects it");
 }
 
 #[test]
@@ -241,9 +210,7 @@ fn a_timeout_leaves_a_segment_and_recovery_restores() {
     assert_eq!(bbr.window_bytes(), 4 * MSS);
     let mut spurious = bbr.clone();
     bbr.on_recovered(at(1_300));
-    let bound = bbr.bounds.short_inflight_bytes;
-    assert_eq!(bbr.window_bytes(), bound.min(2 * BDP));
+    assert_eq!(bbr.window_bytes(), 2 * BDP);
     spurious.on_undo(at(1_300));
     assert_eq!(spurious.window_bytes(), 2 * BDP);
-    assert_eq!(spurious.bounds.short_bw, UNBOUNDED);
 }
