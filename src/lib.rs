@@ -52,7 +52,8 @@
 //! types of [`config`] are for everyone. Each outside library has one owner:
 //! etherparse [`net::demux`], httparse `http::request`, smoltcp [`net`], libxdp
 //! and libbpf [`xsk`] and [`xdp`], tokio [`server`] and the file loader, never
-//! the packet path.
+//! the packet path. The [`access_log`] is lines in a worker's hands and files in its own
+//! thread's.
 //!
 //! # The seam
 //!
