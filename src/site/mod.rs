@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 mod cache;
 mod coding;
+mod compress;
 mod entry;
 mod files;
 mod loader;
