@@ -286,7 +286,7 @@ impl Loader for OneFile {
         };
         let body = Body::Memory(Bytes::from_static(BODY));
         let found = Found::File {
-            identity: Loaded { validator, body },
+            identity: Box::new(Loaded::own(validator, body)),
             variants: Vec::new(),
             read_at: UNIX_EPOCH,
         };

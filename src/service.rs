@@ -4,17 +4,18 @@
 
 use crate::access_log::Batch;
 use crate::http::{Conn, Context, Counters, Date, Limits};
-use crate::net::{Application, ConnId, Instant, Stage, Stream, Waits};
+use crate::net::{Application, ConnId, Duration, Instant, Stage, Stream, Waits};
 use crate::site::{Event, Loader, Now, Site, Waiter};
 use std::net::SocketAddrV4;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The HTTP server of one worker.
 pub struct HttpService<L> {
     site: Site<L>,
     date: Date,
-    date_second: u64,
-    /// When it was last asked for the time of day.
+    /// When it will say the wrong second.
+    date_until: Instant,
+    /// When it was last asked whether it does.
     ticked_at: Instant,
     /// Bytes of bodies being read from files, and of unfinished request heads,
     /// that may be in memory before further bodies are read in small pieces and
@@ -36,7 +37,7 @@ impl<L: Loader> HttpService<L> {
         HttpService {
             site,
             date: Date::new(wall),
-            date_second: 0,
+            date_until: Instant::ZERO,
             ticked_at: Instant::ZERO,
             generous_bytes: generous_bytes as u64,
             held_bytes: 0,
@@ -52,18 +53,22 @@ impl<L: Loader> HttpService<L> {
         self
     }
 
-    /// Renders the Date field anew when `now` is in another second than at the
-    /// last call; `wall` is asked only then.
+    /// Renders the Date field anew when the second is over that it says, by the time
+    /// of day and not by that of `now`: else a file could be modified after it was
+    /// sent. `wall` is asked only then.
     pub fn tick(&mut self, now: Instant, wall: impl FnOnce() -> SystemTime) {
         self.ticked_at = now;
-        let second = now.total_micros() as u64 / 1_000_000;
-        if second != self.date_second {
-            self.date_second = second;
-            self.date = Date::new(wall());
-        }
         if let Some(log) = &mut self.log {
             log.flush(since_start(now));
         }
+        if now < self.date_until {
+            return;
+        }
+        let wall = wall();
+        self.date = Date::new(wall);
+        let since_epoch = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left_us = 1_000_000 - u64::from(since_epoch.subsec_micros());
+        self.date_until = now + Duration::from_micros(left_us);
     }
 
     /// When [`tick`](HttpService::tick) has more to do than to look at the clock.
@@ -185,5 +190,31 @@ impl<L: Loader> Application for HttpService<L> {
             self.site.forget(Waiter(id.to_u64()));
         }
         self.held_bytes -= conn.held_bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{InlineLoader, Limits, Root};
+
+    /// 10 ms before the second of RFC 9110's example is over, and `ms` later.
+    fn wall(ms: u64) -> SystemTime {
+        UNIX_EPOCH + std::time::Duration::from_millis(784_111_777_990 + ms)
+    }
+
+    #[test]
+    fn the_date_is_that_of_the_wall_to_the_second() {
+        let root = Root::open("/".as_ref()).expect("there is a root");
+        let site = Site::new(InlineLoader::new(root), Limits::default());
+        let mut service = HttpService::new(site, 0, wall(0));
+        for (ms, second) in [(0, 37), (10, 38), (1009, 38), (1010, 39), (5_500, 43)] {
+            service.tick(Instant::from_millis(3_600 + ms), || wall(ms as u64));
+            let line = format!("Date: Sun, 06 Nov 1994 08:49:{second} GMT\r\n");
+            assert_eq!(service.date.line(), line.as_bytes(), "{ms} ms");
+        }
+        service.tick(Instant::from_millis(3_600 + 5_501), || {
+            panic!("asked again")
+        });
     }
 }

@@ -41,10 +41,13 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_warm_request_allocates_nothing() {
-    let fixture = Fixture::new(&[("dir/a.html", &[b'x'; 1024])]);
+    let fixture = Fixture::new(&[
+        ("dir/a.html", &[b'x'; 1024]),
+        ("dir/a.html.br", &[b'y'; 512]),
+    ]);
     let mut client = fixture.client();
     client.sent.reserve(1024 * 1024);
-    let requests: [&[u8]; 7] = [
+    let requests: [&[u8]; 9] = [
         b"GET /dir/a.html?q=1 HTTP/1.1\r\nHost: x\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n",
         b"HEAD /%64ir/./a.html HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -52,6 +55,8 @@ fn a_warm_request_allocates_nothing() {
         b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET http://x.example:80/dir/a.html HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /dir/a.html HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n",
+        b"GET /dir/a.html HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n",
     ];
     let before_warming = ALLOCATIONS.get();
     for request in requests {
@@ -66,6 +71,7 @@ fn a_warm_request_allocates_nothing() {
         }
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);
-    assert_eq!(client.counters.responses_2xx, 404);
+    assert_eq!(client.counters.responses_2xx, 505);
+    assert_eq!(client.counters.responses_3xx, 101);
     assert_eq!(client.counters.responses_4xx, 303);
 }

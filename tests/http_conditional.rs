@@ -7,6 +7,7 @@ use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use http_support::*;
+use proptest::prelude::*;
 use represent::*;
 use xdphttpd::http::conditional::{Comparison, matches_any};
 
@@ -292,5 +293,68 @@ fn entity_tags_compare_as_the_table_of_the_rfc_says() {
         let matches = |comparison| matches_any(theirs.as_bytes(), ours, comparison);
         assert_eq!(matches(Comparison::Strong), strong, "{theirs}");
         assert_eq!(matches(Comparison::Weak), weak, "{theirs}");
+    }
+}
+
+proptest! {
+    /// Against the rules read one by one, however the list is written; and nothing once a part is malformed.
+    #[test]
+    fn a_list_matches_if_one_of_its_tags_does(
+        tags in prop::collection::vec((any::<bool>(), "[a-c,/W\\*\u{e9}]{0,2}"), 0..6),
+        comma in "[ \t]{0,2},[ \t]{0,2}(,[ \t]?)?",
+        garbage in prop::option::of("[a-z\\*]|\"|W/|\"a b\"|\"a\"\"a\""),
+        ours in "[a-c]{0,2}",
+    ) {
+        let written = tags.iter().map(|(weak, tag)| match weak {
+            true => format!("W/\"{tag}\""),
+            false => format!("\"{tag}\""),
+        });
+        let well_formed: Vec<_> = written.collect();
+        let list = well_formed.iter().cloned().chain(garbage.clone()).collect::<Vec<_>>().join(&comma);
+        let ours = format!("\"{ours}\"");
+        let all = list.trim_ascii() == "*";
+        let equal = |(_, tag): &&(bool, String)| format!("\"{tag}\"") == ours;
+        let weak = garbage.is_none() && tags.iter().any(|tag| equal(&tag));
+        let strong = garbage.is_none() && tags.iter().any(|tag| !tag.0 && equal(&tag));
+        let matches = |comparison| matches_any(list.as_bytes(), &ours, comparison);
+        prop_assert_eq!(matches(Comparison::Weak), all || weak, "{}", list);
+        prop_assert_eq!(matches(Comparison::Strong), all || strong, "{}", list);
+    }
+
+    /// Whatever is wished of a file, the answer is the same at once and after a look-up, in one piece and in many.
+    #[test]
+    fn wishes_outlast_a_look_up(
+        fields in prop::collection::vec(
+            (prop::sample::select(vec![
+                "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
+                "Accept-Encoding",
+            ]),
+            prop::sample::select(vec![
+                "*", "\"other\"", "{}", "W/{}", SAME, BEFORE, AFTER, "bytes=0-2", "bytes=99-", "bytes=1-1,3-3", "gzip", "",
+            ])),
+            0..5),
+        method in prop::sample::select(vec!["GET", "HEAD"]),
+    ) {
+        let fixture = fixture();
+        fixture.write("a.txt.gz", b"by gzip");
+        let tag = Sent::plain(&fixture, "a.txt", TEXT).etag();
+        let lines: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {}\r\n", value.replace("{}", &tag)))
+            .collect();
+        let request = request(method, "/a.txt", &lines.concat());
+        let mut client = fixture.client();
+        let cold = client.exchange(request.as_bytes());
+        let warm = client.exchange(request.as_bytes());
+        assert_same(&warm, &cold, &request);
+        client.reconnect();
+        for byte in request.as_bytes().chunks(1) {
+            client.feed(byte);
+        }
+        assert_same(&client.sent, &cold, &request);
+        prop_assert!(client.conn.is_idle());
+        let status = str::from_utf8(&cold[9..12]).unwrap();
+        prop_assert!(["200", "206", "304", "412", "416"].contains(&status), "{}", status);
+        prop_assert!(method == "GET" || head_of(&cold).len() == cold.len());
     }
 }

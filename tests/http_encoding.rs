@@ -1,9 +1,10 @@
-//! Files that lie beside others in a compressed form (RFC 9110 section 12.5.3).
+//! Files that lie beside others in a compressed form, or are compressed when they are loaded (RFC 9110 section 12.5.3).
 
 mod http_support;
 mod represent;
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use proptest::prelude::*;
 use represent::*;
 use xdphttpd::http::negotiate::Weights;
 use xdphttpd::http::stream::CHUNK_BYTES;
-use xdphttpd::site::{Coding, MAX_AGE};
+use xdphttpd::site::{Coding, InlineLoader, MAX_AGE, Root};
+use xdphttpd::wire::SplitMix;
 
 const JS: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -372,6 +374,133 @@ fn long_files_and_long_sidecars_are_streamed() {
     let response = client.exchange(request("GET", "/big.txt", &range).as_bytes());
     let br = Sent::coded(f, "big.txt.br", TEXT, "-br", BR);
     assert_same(&response, &br.part(262_143, 262_145), "across chunks");
+}
+
+/// Text that can be compressed, but not to nothing.
+fn prose(len: usize) -> Vec<u8> {
+    let words = (0_u32..).map(|index| format!("{} ", index.wrapping_mul(2_654_435_761) >> 22));
+    words.flat_map(String::into_bytes).take(len).collect()
+}
+
+/// The fields of a response by name, and its body.
+fn taken_apart(response: &[u8]) -> (Vec<(String, String)>, Vec<u8>) {
+    let head = head_of(response);
+    let lines = str::from_utf8(&head).unwrap().lines().skip(1);
+    let fields = lines.filter_map(|line| line.split_once(": "));
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    (fields.collect(), response[head.len()..].to_vec())
+}
+
+fn field(fields: &[(String, String)], wanted: &str) -> Option<String> {
+    let mut values = fields.iter().filter(|(name, _)| name == wanted);
+    let value = values.next().map(|(_, value)| value.clone());
+    assert!(values.next().is_none(), "{wanted} twice");
+    value
+}
+
+fn decoded(coding: &str, body: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    match coding {
+        "br" => brotli::Decompressor::new(body, 4096).read_to_end(&mut content),
+        "gzip" => flate2::read::GzDecoder::new(body).read_to_end(&mut content),
+        other => panic!("{other}"),
+    }
+    .unwrap();
+    content
+}
+
+#[test]
+fn text_is_compressed_when_it_is_loaded() {
+    let content = prose(20_000);
+    let fixture = Fixture::new(&[("a.txt", &content), ("b.svg", &content)]);
+    let mut client = fixture.client();
+    let mut tags = Vec::new();
+    for (target, accept, coding) in [
+        ("/a.txt", BROWSER, "br"),
+        ("/a.txt", "Accept-Encoding: gzip\r\n", "gzip"),
+        ("/b.svg", "Accept-Encoding: zstd, gzip;q=0.1\r\n", "gzip"),
+        ("/b.svg", "Accept-Encoding: br;q=0.2, gzip;q=0.1\r\n", "br"),
+    ] {
+        let response = client.exchange(request("GET", target, accept).as_bytes());
+        let (fields, body) = taken_apart(&response);
+        assert_eq!(field(&fields, "Content-Encoding").as_deref(), Some(coding));
+        assert_eq!(field(&fields, "Vary").as_deref(), Some("Accept-Encoding"));
+        let length = field(&fields, "Content-Length").unwrap();
+        assert_eq!(length, body.len().to_string());
+        assert!(body.len() < content.len() * 95 / 100);
+        assert!(decoded(coding, &body) == content);
+        let tag = field(&fields, "ETag").unwrap();
+        assert!(tag.contains(&format!("-{coding}-")), "{tag}");
+
+        let again = client.exchange(request("GET", target, accept).as_bytes());
+        assert_same(&again, &response, "the same bytes again");
+        let head = client.exchange(request("HEAD", target, accept).as_bytes());
+        assert_same(&head, &head_of(&response), "HEAD");
+        let condition = format!("{accept}If-None-Match: {tag}\r\n");
+        let same = client.exchange(request("GET", target, &condition).as_bytes());
+        let expected = format!(
+            "HTTP/1.1 304 Not Modified\r\nServer: xdphttpd\r\n{VARY}ETag: {tag}\r\n{DATE}\r\n"
+        );
+        assert_same(&same, expected.as_bytes(), "304");
+        let range = format!("{accept}Range: bytes=10-19\r\nIf-Range: {tag}\r\n");
+        let part = client.exchange(request("GET", target, &range).as_bytes());
+        assert!(part.starts_with(b"HTTP/1.1 206 ") && part.ends_with(&body[10..20]));
+        assert!(!tags.contains(&tag));
+        tags.push(tag);
+    }
+    let identity = Sent::coded(&fixture, "a.txt", TEXT, "", VARY);
+    let response = client.exchange(request("GET", "/a.txt", "").as_bytes());
+    assert_same(&response, &identity.ok(), "as it is");
+    assert!(client.site.cached_bytes() > 2 * content.len() as u64 + 10_000);
+
+    client.now += MAX_AGE;
+    let later = client.exchange(request("GET", "/a.txt", BROWSER).as_bytes());
+    let (fields, _) = taken_apart(&later);
+    assert_eq!(field(&fields, "ETag"), Some(tags[0].clone()));
+}
+
+#[test]
+fn what_is_not_worth_it_is_not_compressed() {
+    let content = prose(20_000);
+    let mut random = SplitMix(5);
+    let noise: Vec<u8> = (0..20_000).map(|_| random.next_u64() as u8).collect();
+    let long = prose(CHUNK_BYTES + 1);
+    let fixture = Fixture::new(&[
+        ("noise.txt", &noise),
+        ("short.txt", &content[..1023]),
+        ("long.txt", &long),
+        ("a.png", &content),
+        ("by-hand.txt", &content),
+        ("by-hand.txt.gz", b"by hand"),
+    ]);
+    let f = &fixture;
+    let br = "Accept-Encoding: br\r\n";
+    let table = [
+        ("/noise.txt", Sent::plain(f, "noise.txt", TEXT)),
+        ("/short.txt", Sent::plain(f, "short.txt", TEXT)),
+        ("/long.txt", Sent::plain(f, "long.txt", TEXT)),
+        ("/a.png", Sent::plain(f, "a.png", "image/png")),
+        (
+            "/by-hand.txt",
+            Sent::coded(f, "by-hand.txt", TEXT, "", VARY),
+        ),
+    ];
+    let cases = table.map(|(target, sent)| Case {
+        what: "not compressed".to_owned(),
+        request: request("GET", target, br),
+        response: sent.ok(),
+    });
+    check(f, &cases);
+}
+
+#[test]
+fn compressing_can_be_left_out() {
+    let fixture = Fixture::new(&[("a.txt", &prose(20_000))]);
+    let root = Root::open(fixture.path()).unwrap().compressing(false);
+    let mut client = Client::new(InlineLoader::new(root));
+    let response = client.exchange(request("GET", "/a.txt", BROWSER).as_bytes());
+    let plain = Sent::plain(&fixture, "a.txt", TEXT);
+    assert_same(&response, &plain.ok(), "as it is");
 }
 
 #[test]

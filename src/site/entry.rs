@@ -46,7 +46,7 @@ impl Entry {
                 identity,
                 variants,
                 read_at,
-            } => Entry::File(File::new(name, identity, variants, read_at)),
+            } => Entry::File(File::new(name, *identity, variants, read_at)),
             Found::Directory => Entry::Directory,
             Found::NotFound => Entry::NotFound,
             Found::Forbidden => Entry::Forbidden,
@@ -93,6 +93,8 @@ pub struct Representation {
     common: usize,
     /// Identity of this version of the file.
     pub validator: Validator,
+    /// Whether the content was made of the file when that was loaded.
+    made: bool,
     /// The strong entity tag with its quotes (RFC 9110 section 8.8.3).
     pub etag: String,
     /// When the file changed, never later than it was read (RFC 9110 section 8.8.2.1).
@@ -114,6 +116,16 @@ pub enum Body {
     Memory(Bytes),
     /// In the open file, to be read in chunks.
     Open(Arc<OpenFile>),
+}
+
+impl Body {
+    /// Its length in bytes, being of the file of this version.
+    fn length(&self, validator: &Validator) -> u64 {
+        match self {
+            Body::Memory(bytes) => bytes.len() as u64,
+            Body::Open(_) => validator.size_bytes,
+        }
+    }
 }
 
 impl File {
@@ -143,7 +155,8 @@ impl File {
 
     fn known(&self) -> Option<Versions> {
         let mut versions = Versions::new(self.identity.validator);
-        for variant in &self.variants {
+        let sidecars = self.variants.iter().filter(|variant| !variant.made);
+        for variant in sidecars {
             versions.add(variant.coding, variant.validator);
         }
         self.representations()
@@ -155,23 +168,28 @@ impl File {
 impl Representation {
     fn new(
         coding: Coding,
-        Loaded { validator, body }: Loaded,
+        loaded: Loaded,
         content_type: String,
         varies: bool,
         read_at: SystemTime,
     ) -> Self {
+        let Loaded {
+            validator,
+            body,
+            fingerprint,
+        } = loaded;
         let modified = validator.modified();
         let settled = read_at
             .duration_since(modified)
             .is_ok_and(|age| age >= SETTLED_AFTER);
-        let etag = validator.etag(coding);
+        let etag = validator.etag(coding, fingerprint);
         let last_modified = http_date(modified.min(read_at));
         let mut head = Vec::with_capacity(320);
         // Writing to a Vec cannot fail.
         let _ = write!(
             head,
             "HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
-            validator.size_bytes,
+            body.length(&validator),
         );
         let common = head.len();
         if coding != Coding::Identity {
@@ -190,6 +208,7 @@ impl Representation {
             head: head.into_boxed_slice(),
             common,
             validator,
+            made: fingerprint.is_some(),
             etag,
             last_modified,
             content_type,
@@ -201,7 +220,7 @@ impl Representation {
 
     /// The content's length in bytes.
     pub fn length(&self) -> u64 {
-        self.validator.size_bytes
+        self.body.length(&self.validator)
     }
 
     /// The header fields, each with its CRLF, that do not depend on how much of the content is sent.

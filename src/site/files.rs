@@ -1,5 +1,6 @@
 //! The blocking half: opening and reading files beneath the root. Loaders run this; nothing else does.
 
+use std::fmt::Write;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::coding::Coding;
 use super::entry::Body;
+use super::{compress, media_type};
 
 /// Files up to this length are kept whole in memory; longer ones are read in chunks as they are sent. Most of a page's
 /// parts are smaller, and a connection never waits for the disk while it sends one.
@@ -36,6 +38,7 @@ pub struct RootError {
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
+    compress: bool,
 }
 
 impl Root {
@@ -46,12 +49,20 @@ impl Root {
     pub fn open(path: &Path) -> Result<Self, RootError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match openat(CWD, path, flags, Mode::empty()) {
-            Ok(directory) => Ok(Root { directory }),
+            Ok(directory) => Ok(Root {
+                directory,
+                compress: true,
+            }),
             Err(errno) => Err(RootError {
                 path: path.to_owned(),
                 source: errno.into(),
             }),
         }
+    }
+
+    /// Whether text is compressed when it is loaded, unless there are sidecars: it is if nothing else is said.
+    pub fn compressing(self, compress: bool) -> Self {
+        Root { compress, ..self }
     }
 }
 
@@ -95,16 +106,22 @@ impl Validator {
         UNIX_EPOCH.checked_add(since_epoch).unwrap_or(UNIX_EPOCH)
     }
 
-    /// A strong entity tag, quotes included, of the file's bytes as a representation in `coding`.
-    pub fn etag(&self, coding: Coding) -> String {
-        let (dash, token) = match coding {
-            Coding::Identity => ("", ""),
-            _ => ("-", coding.token()),
-        };
-        format!(
-            "\"{:x}.{:x}-{:x}-{:x}{dash}{token}\"",
+    /// A strong entity tag, quotes included, of the file's bytes as a representation in `coding`, or of bytes with this
+    /// fingerprint that were made of them.
+    pub fn etag(&self, coding: Coding, fingerprint: Option<u64>) -> String {
+        let mut tag = format!(
+            "\"{:x}.{:x}-{:x}-{:x}",
             self.mtime_s, self.mtime_ns, self.size_bytes, self.inode
-        )
+        );
+        // Writing to a String cannot fail.
+        if coding != Coding::Identity {
+            let _ = write!(tag, "-{}", coding.token());
+        }
+        if let Some(fingerprint) = fingerprint {
+            let _ = write!(tag, "-{fingerprint:x}");
+        }
+        tag.push('"');
+        tag
     }
 }
 
@@ -141,6 +158,28 @@ pub struct Loaded {
     pub validator: Validator,
     /// Its content, or the way to it.
     pub body: Body,
+    /// What tells the content from others of this version, if it is not the file's own but was made of it.
+    pub fingerprint: Option<u64>,
+}
+
+impl Loaded {
+    /// A file with its own content.
+    pub fn own(validator: Validator, body: Body) -> Self {
+        Loaded {
+            validator,
+            body,
+            fingerprint: None,
+        }
+    }
+
+    /// What was made of a file.
+    fn made(of: Validator, content: Bytes) -> Self {
+        Loaded {
+            validator: of,
+            fingerprint: Some(compress::fingerprint(&content)),
+            body: Body::Memory(content),
+        }
+    }
 }
 
 /// What a look at the file system found.
@@ -151,8 +190,8 @@ pub enum Found {
     /// A regular file.
     File {
         /// The file itself.
-        identity: Loaded,
-        /// Its sidecars, in the order of [`Coding::COMPRESSED`].
+        identity: Box<Loaded>,
+        /// Its sidecars, or what was made of it in their place, in the order of [`Coding::COMPRESSED`].
         variants: Vec<(Coding, Loaded)>,
         /// Wall-clock time just before the file was looked at.
         read_at: SystemTime,
@@ -208,14 +247,30 @@ fn look_up(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Found, 
     if known == Some(&versions) {
         return Ok(Found::Unchanged);
     }
-    let variants = sidecars
+    let identity = file.load()?;
+    let mut variants: Vec<_> = sidecars
         .into_iter()
-        .filter_map(|(coding, sidecar)| Some((coding, sidecar.load().ok()?)));
+        .filter_map(|(coding, sidecar)| Some((coding, sidecar.load().ok()?)))
+        .collect();
+    if variants.is_empty() && root.compress {
+        variants = compressed(name, &identity);
+    }
     Ok(Found::File {
-        variants: variants.collect(),
-        identity: file.load()?,
+        identity: Box::new(identity),
+        variants,
         read_at,
     })
+}
+
+/// Variants of a file that nobody has put any beside. What is read in chunks stays as it is.
+fn compressed(name: &[u8], file: &Loaded) -> Vec<(Coding, Loaded)> {
+    let Body::Memory(content) = &file.body else {
+        return Vec::new();
+    };
+    compress::variants(&media_type::of(name), content)
+        .into_iter()
+        .map(|(coding, content)| (coding, Loaded::made(file.validator, content)))
+        .collect()
 }
 
 /// The files beside `name` that hold the same in another coding. One that is older than the original was forgotten when
@@ -266,12 +321,12 @@ impl Regular {
             let validator = self.validator;
             if validator.size_bytes > CACHED_FILE_BYTES {
                 let body = Body::Open(Arc::new(OpenFile { fd: self.fd }));
-                return Ok(Loaded { validator, body });
+                return Ok(Loaded::own(validator, body));
             }
             match read_exact(&self.fd, 0, validator.size_bytes as usize) {
                 Ok(bytes) => {
                     let body = Body::Memory(bytes);
-                    return Ok(Loaded { validator, body });
+                    return Ok(Loaded::own(validator, body));
                 }
                 Err(ReadError::Shrank) => self.validator = Validator::of(&fstat(&self.fd)?),
                 Err(ReadError::Io(kind)) => return Err(Found::Failed(kind)),

@@ -7,6 +7,9 @@
 //! An entry may be served for [`MAX_AGE`] after the file system was last looked at. One in steady demand is
 //! looked at anew from [`REFRESH_AFTER`] on while it is still served, so it never makes anybody wait; if the file
 //! is unchanged only the time moves. Names that stand for nothing are remembered in the same way.
+//!
+//! A file is found together with its sidecars, which hold the same in other codings; when it has none, text is
+//! compressed. All that is one entry, and the request decides which of its representations is sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -18,6 +21,7 @@ use bytes::Bytes;
 
 mod cache;
 mod coding;
+mod compress;
 mod entry;
 mod files;
 mod loader;
