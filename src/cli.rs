@@ -26,6 +26,10 @@ pub struct Cli {
     #[arg(long, value_name = "DIR")]
     pub root: PathBuf,
 
+    /// List directories that have no index.html
+    #[arg(long)]
+    pub list: bool,
+
     /// TCP port to serve
     #[arg(long, value_name = "PORT", default_value_t = 80)]
     pub port: u16,

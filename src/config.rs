@@ -89,6 +89,8 @@ pub struct Config {
     pub dev: String,
     /// The directory served.
     pub root: PathBuf,
+    /// Whether directories without an index are listed.
+    pub list: bool,
     /// The TCP port served.
     pub port: u16,
     /// Whether any destination address is served.
@@ -163,6 +165,7 @@ impl Config {
             },
             dev: cli.dev,
             root: cli.root,
+            list: cli.list,
             port: cli.port,
             any_address: cli.any_address,
             force: cli.force,

@@ -163,7 +163,7 @@ fn require_privileges() -> Result<(), Error> {
 
 async fn serve(config: &Config) -> Result<(), Error> {
     let mut signals = Signals::new()?;
-    let root = Arc::new(Root::open(&config.root)?);
+    let root = Arc::new(Root::open(&config.root)?.listing(config.list));
     let open = |(target, format)| Log::open(target, format);
     let log = config.access_log.clone().map(open).transpose()?;
     // Followed first, looked at then: nothing is missed in between.

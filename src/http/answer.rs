@@ -19,7 +19,7 @@ use super::stream::{Part, Stream};
 use super::target::Target;
 use super::wishes::Wishes;
 use crate::site::resolve::{Refusal, resolve};
-use crate::site::{Entry, File, Find, Loader, Representation};
+use crate::site::{Entry, File, Find, Loader, Representation, View};
 
 impl Conn {
     /// Answers bytes that are no acceptable head.
@@ -117,6 +117,11 @@ impl Conn {
             Ok(()) => {}
             Err(Refusal::Malformed) => return self.answer_page(Status::BadRequest, asked, cx),
             Err(Refusal::NoSuchName) => return self.answer_page(Status::NotFound, asked, cx),
+        }
+        if let Some(query) = target.query
+            && (self.head.is_empty() || self.head.ends_with(b"/"))
+        {
+            View::of_query(query).append_to(&mut self.head);
         }
         let asked = Asked {
             name_len: self.head.len(),

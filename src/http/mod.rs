@@ -27,7 +27,6 @@ pub mod date;
 mod discard;
 mod fields;
 pub mod limits;
-pub mod listing;
 pub mod multipart;
 pub mod negotiate;
 pub mod noted;

@@ -9,6 +9,7 @@ use httpdate::HttpDate;
 
 use super::coding::Coding;
 use super::files::{Found, Loaded, OpenFile, Validator, Versions};
+use super::listing::View;
 use super::media_type;
 
 /// A file modified more recently than this before it was read may change again within the same clock tick, and within
@@ -40,13 +41,27 @@ pub enum Entry {
 impl Entry {
     /// The entry for what the loader found, `None` when it found the file unchanged.
     pub(super) fn from_found(name: &[u8], found: Found) -> Option<Self> {
+        let (name, view) = View::of_key(name);
         Some(match found {
             Found::Unchanged => return None,
+            Found::Listing {
+                identity,
+                variants,
+                read_at,
+            } => {
+                let content_type = view.media_type().to_owned();
+                Entry::File(File::new(content_type, *identity, variants, read_at))
+            }
             Found::File {
                 identity,
                 variants,
                 read_at,
-            } => Entry::File(File::new(name, *identity, variants, read_at)),
+            } => Entry::File(File::new(
+                media_type::of(name),
+                *identity,
+                variants,
+                read_at,
+            )),
             Found::Directory => Entry::Directory,
             Found::NotFound => Entry::NotFound,
             Found::Forbidden => Entry::Forbidden,
@@ -130,13 +145,12 @@ impl Body {
 
 impl File {
     fn new(
-        name: &[u8],
+        content_type: String,
         identity: Loaded,
         variants: Vec<(Coding, Loaded)>,
         read_at: SystemTime,
     ) -> Self {
         let varies = !variants.is_empty();
-        let content_type = media_type::of(name);
         let new = |coding, loaded| {
             Representation::new(coding, loaded, content_type.clone(), varies, read_at)
         };

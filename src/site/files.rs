@@ -14,7 +14,8 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::coding::Coding;
 use super::entry::Body;
-use super::{compress, media_type};
+use super::listing::View;
+use super::{compress, directory, media_type};
 
 /// Files up to this length are kept whole in memory; longer ones are read in chunks as they are sent. Most of a page's
 /// parts are smaller, and a connection never waits for the disk while it sends one.
@@ -39,6 +40,7 @@ pub struct RootError {
 pub struct Root {
     directory: OwnedFd,
     compress: bool,
+    list: bool,
 }
 
 impl Root {
@@ -52,6 +54,7 @@ impl Root {
             Ok(directory) => Ok(Root {
                 directory,
                 compress: true,
+                list: false,
             }),
             Err(errno) => Err(RootError {
                 path: path.to_owned(),
@@ -63,6 +66,11 @@ impl Root {
     /// Whether text is compressed when it is loaded, unless there are sidecars: it is if nothing else is said.
     pub fn compressing(self, compress: bool) -> Self {
         Root { compress, ..self }
+    }
+
+    /// Whether directories without an index are listed: they are not if nothing else is said.
+    pub fn listing(self, list: bool) -> Self {
+        Root { list, ..self }
     }
 }
 
@@ -88,7 +96,7 @@ pub struct Validator {
 }
 
 impl Validator {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         // The types of these fields differ between architectures.
         #[allow(clippy::unnecessary_cast)]
         Validator {
@@ -173,7 +181,7 @@ impl Loaded {
     }
 
     /// What was made of a file.
-    fn made(of: Validator, content: Bytes) -> Self {
+    pub(super) fn made(of: Validator, content: Bytes) -> Self {
         Loaded {
             validator: of,
             fingerprint: Some(compress::fingerprint(&content)),
@@ -194,6 +202,15 @@ pub enum Found {
         /// Its sidecars, or what was made of it in their place, in the order of [`Coding::COMPRESSED`].
         variants: Vec<(Coding, Loaded)>,
         /// Wall-clock time just before the file was looked at.
+        read_at: SystemTime,
+    },
+    /// What a directory without an index holds, shown as was asked for.
+    Listing {
+        /// The page, or the JSON.
+        identity: Box<Loaded>,
+        /// The same in other codings.
+        variants: Vec<(Coding, Loaded)>,
+        /// Wall-clock time just before the directory was read.
         read_at: SystemTime,
     },
     /// A directory, named without a final slash.
@@ -221,12 +238,17 @@ impl From<Errno> for Found {
     }
 }
 
-/// Looks up `name`, a result of [`resolve`](super::resolve::resolve), beneath `root`.
+/// Looks up `name`, a result of [`resolve`](super::resolve::resolve) with, perhaps, a [`View`](super::View) behind it,
+/// beneath `root`.
 ///
 /// Files that are still the versions `known` are not read again.
 pub fn open(root: &Root, name: &[u8], known: Option<&Versions>) -> Found {
+    let (name, view) = View::of_key(name);
     let found = if name.is_empty() || name.ends_with(b"/") {
         match look_up(root, &[name, INDEX].concat(), known) {
+            Err(Found::Directory | Found::NotFound) if root.list => {
+                directory::list(root, name, view)
+            }
             Err(Found::Directory) => Err(Found::NotFound),
             found => found,
         }
@@ -337,7 +359,7 @@ impl Regular {
 }
 
 /// Opens `name` without ever leaving the root: not by `..`, not by a symbolic link, not by a magic link.
-fn open_beneath(root: &Root, name: &[u8]) -> Result<OwnedFd, Errno> {
+pub(super) fn open_beneath(root: &Root, name: &[u8]) -> Result<OwnedFd, Errno> {
     // NONBLOCK: opening a FIFO must not wait for its writer. NOCTTY: nor may a terminal become ours.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;

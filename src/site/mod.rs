@@ -22,8 +22,10 @@ use bytes::Bytes;
 mod cache;
 mod coding;
 mod compress;
+mod directory;
 mod entry;
 mod files;
+pub mod listing;
 mod loader;
 mod media_type;
 mod pool;
@@ -36,6 +38,7 @@ pub use entry::{Body, Entry, File, Representation};
 pub use files::{
     CACHED_FILE_BYTES, Found, Loaded, OpenFile, ReadError, Root, RootError, Validator, Versions,
 };
+pub use listing::View;
 pub use loader::{Done, InlineLoader, Job, Loader};
 pub use pool::{MAX_JOBS, PoolLoader};
 

@@ -1,7 +1,7 @@
 //! What a directory without an index looks like, when listing is allowed: a page that
 //! works without scripts, or JSON.
 //!
-//! Made where blocking does no harm, not on the packet path: a directory may be large.
+//! Made by the loader, not on the packet path: a directory may be large.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::fmt::Write;
@@ -53,7 +53,45 @@ pub struct View {
     pub is_json: bool,
 }
 
+/// What parts a name from the view behind it; no name has it.
+const BEFORE_VIEW: u8 = 0;
+const ORDERS: [Order; 3] = [Order::Name, Order::Size, Order::Time];
+
 impl View {
+    /// Appends it to the name of a directory, unless it is the usual one: each view of a directory is an entry of its
+    /// own.
+    pub fn append_to(self, name: &mut Vec<u8>) {
+        if self != View::default() {
+            let order = ORDERS.iter().position(|&order| order == self.order);
+            let flags = u8::from(self.is_descending) | u8::from(self.is_json) << 1;
+            name.extend([BEFORE_VIEW, (order.unwrap_or_default() as u8) << 2 | flags]);
+        }
+    }
+
+    /// A name, and the view behind it.
+    pub fn of_key(key: &[u8]) -> (&[u8], View) {
+        let Some((name, &[BEFORE_VIEW, view])) = key.split_last_chunk() else {
+            return (key, View::default());
+        };
+        let view = View {
+            order: ORDERS
+                .get(usize::from(view >> 2))
+                .copied()
+                .unwrap_or_default(),
+            is_descending: view & 1 != 0,
+            is_json: view & 2 != 0,
+        };
+        (name, view)
+    }
+
+    /// The media type of what it makes.
+    pub fn media_type(self) -> &'static str {
+        match self.is_json {
+            true => "application/json",
+            false => "text/html; charset=utf-8",
+        }
+    }
+
     /// What a query asks for: `json`, `sort=name|size|time`, `desc`, joined by `&`.
     /// What it does not know it ignores.
     pub fn of_query(query: &[u8]) -> View {
@@ -377,6 +415,30 @@ mod tests {
             assert_eq!(names(View::of_query(query.as_bytes())), want, "{query}");
         }
         assert!(View::of_query(b"json").is_json && !View::of_query(b"json=1").is_json);
+    }
+
+    #[test]
+    fn a_view_goes_behind_a_name_and_comes_back() {
+        for query in [
+            "",
+            "json",
+            "desc",
+            "sort=size",
+            "sort=time&desc&json",
+            "sort=size&json",
+        ] {
+            let view = View::of_query(query.as_bytes());
+            let mut key = b"a/".to_vec();
+            view.append_to(&mut key);
+            assert_eq!(key == b"a/", query.is_empty());
+            assert_eq!(View::of_key(&key), (&b"a/"[..], view), "{query}");
+        }
+        for name in ["", "a", "a/"] {
+            assert_eq!(
+                View::of_key(name.as_bytes()),
+                (name.as_bytes(), View::default())
+            );
+        }
     }
 
     #[test]

@@ -1,0 +1,74 @@
+//! Reading a directory for its listing: the blocking half of [`listing`](super::listing).
+
+use std::os::fd::OwnedFd;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, statat};
+use rustix::io::Errno;
+
+use super::coding::Coding;
+use super::compress;
+use super::files::{Found, Loaded, Root, Validator, open_beneath};
+use super::listing::{Item, MAX_ITEMS, View, render};
+
+/// The listing of the directory `name`, which is empty or ends with a slash.
+pub(super) fn list(root: &Root, name: &[u8], view: View) -> Result<Found, Found> {
+    let read_at = SystemTime::now();
+    let directory = open_beneath(root, if name.is_empty() { b"." } else { name })?;
+    let validator = Validator::of(&fstat(&directory)?);
+    let (mut items, is_cut) = items(root, name, &directory)?;
+    view.sort(&mut items);
+    let content = Bytes::from(render(name, &items, is_cut, view));
+    let variants = compress::variants(view.media_type(), &content)
+        .into_iter()
+        .map(|(coding, content)| (coding, Loaded::made(validator, content)))
+        .collect::<Vec<(Coding, Loaded)>>();
+    Ok(Found::Listing {
+        identity: Box::new(Loaded::made(validator, content)),
+        variants,
+        read_at,
+    })
+}
+
+/// What of a directory is served, and whether there is more.
+fn items(root: &Root, name: &[u8], directory: &OwnedFd) -> Result<(Vec<Item>, bool), Errno> {
+    let mut items = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let bytes = entry.file_name().to_bytes();
+        // As `resolve` has it: names with a dot are not served.
+        if bytes.starts_with(b".") {
+            continue;
+        }
+        // What vanished meanwhile, or leads out of the root, is not there.
+        let Ok(stat) = look_at(root, name, directory, bytes) else {
+            continue;
+        };
+        let is_directory = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => false,
+            FileType::Directory => true,
+            _ => continue,
+        };
+        if items.len() == MAX_ITEMS {
+            return Ok((items, true));
+        }
+        let validator = Validator::of(&stat);
+        items.push(Item {
+            name: bytes.to_vec(),
+            is_directory,
+            size_bytes: validator.size_bytes,
+            modified: validator.modified(),
+        });
+    }
+    Ok((items, false))
+}
+
+/// The entry `name` of a directory, or what it leads to within the root.
+fn look_at(root: &Root, parent: &[u8], directory: &OwnedFd, name: &[u8]) -> Result<Stat, Errno> {
+    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => fstat(open_beneath(root, &[parent, name].concat())?),
+        _ => Ok(stat),
+    }
+}
