@@ -17,23 +17,19 @@ pub(super) struct Authority {
 impl Authority {
     /// Judges `bytes`; an empty host is a valid one by the grammar.
     pub fn parse(bytes: &[u8]) -> Option<Authority> {
-        let (host_valid, host_len) = match bytes {
+        let host_len = match bytes {
             [b'[', rest @ ..] => {
                 let len = rest.iter().position(|&byte| byte == b']')?;
-                (is_ip_literal(&rest[..len]), len + 2)
+                is_ip_literal(&rest[..len]).then_some(len + 2)?
             }
-            _ => {
-                let colon = bytes.iter().position(|&byte| byte == b':');
-                let len = colon.unwrap_or(bytes.len());
-                (is_reg_name(&bytes[..len]), len)
-            }
+            _ => reg_name_len(bytes)?,
         };
         let port = match &bytes[host_len..] {
             [] => &[],
             [b':', port @ ..] => port,
             _ => return None,
         };
-        (host_valid && is_port(port)).then_some(Authority {
+        is_port(port).then_some(Authority {
             has_host: host_len > 0,
             has_port: !port.is_empty(),
         })
@@ -61,16 +57,18 @@ fn is_ip_future(bytes: &[u8]) -> bool {
         && address.iter().all(in_address)
 }
 
-/// `*( unreserved / pct-encoded / sub-delims )`, which IPv4 addresses are too.
-fn is_reg_name(bytes: &[u8]) -> bool {
-    let mut escapes = 0;
-    for &byte in bytes {
-        if !IN_REG_NAME[usize::from(byte)] {
-            return false;
-        }
-        escapes += usize::from(byte == b'%');
+/// The length of `*( unreserved / pct-encoded / sub-delims )` at the beginning, which IPv4 addresses are too.
+fn reg_name_len(bytes: &[u8]) -> Option<usize> {
+    let mut len = 0;
+    let mut escapes = false;
+    while let Some(&byte) = bytes
+        .get(len)
+        .filter(|&&byte| IN_REG_NAME[usize::from(byte)])
+    {
+        escapes |= byte == b'%';
+        len += 1;
     }
-    escapes == 0 || has_whole_escapes(bytes)
+    (!escapes || has_whole_escapes(&bytes[..len])).then_some(len)
 }
 
 fn has_whole_escapes(bytes: &[u8]) -> bool {
