@@ -9,8 +9,9 @@ use rustix::io::Errno;
 
 use super::coding::Coding;
 use super::compress;
-use super::files::{Found, Loaded, Root, Validator, open_beneath};
+use super::files::{Found, Root, open_beneath};
 use super::listing::{Item, MAX_ITEMS, View, render};
+use super::version::{Loaded, Validator};
 
 /// The listing of the directory `name`, which is empty or ends with a slash.
 pub(super) fn list(root: &Root, name: &[u8], view: View) -> Result<Found, Found> {

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use httpdate::HttpDate;
 
 use super::coding::Coding;
-use super::files::{Found, Loaded, OpenFile, Validator, Versions};
+use super::files::{Found, OpenFile};
 use super::listing::View;
 use super::media_type;
+use super::version::{Loaded, Validator, Versions};
 
 /// A file modified more recently than this before it was read may change again within the same clock tick, and within
 /// the same second: equal modification times, or equal dates, then prove nothing (RFC 9110 section 8.8.2.2).

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Waiter;
-use super::files::{self, Found, OpenFile, ReadError, Root, Versions};
+use super::files::{self, Found, OpenFile, ReadError, Root};
+use super::version::Versions;
 
 /// Something to be done where blocking does no harm.
 #[derive(Debug)]

@@ -30,17 +30,17 @@ mod loader;
 mod media_type;
 mod pool;
 pub mod resolve;
+mod version;
 
 pub use cache::{MAX_AGE, REFRESH_AFTER};
 pub use coding::Coding;
 pub(crate) use entry::http_date;
 pub use entry::{Body, Entry, File, Representation};
-pub use files::{
-    CACHED_FILE_BYTES, Found, Loaded, OpenFile, ReadError, Root, RootError, Validator, Versions,
-};
+pub use files::{CACHED_FILE_BYTES, Found, OpenFile, ReadError, Root, RootError};
 pub use listing::View;
 pub use loader::{Done, InlineLoader, Job, Loader};
 pub use pool::{MAX_JOBS, PoolLoader};
+pub use version::{Loaded, Validator, Versions};
 
 use cache::{Cache, Lookup};
 
