@@ -131,7 +131,7 @@ pub fn write_ethernet(frame: &mut [u8], link: LinkAddresses) -> &mut [u8] {
     packet
 }
 
-/// Checksums were judged by demux on receipt; for sending, [`seal`] makes TCP's.
+/// Checksums were judged by demux on receipt; for sending, `seal` makes TCP's.
 pub fn checksums() -> ChecksumCapabilities {
     let mut checksums = ChecksumCapabilities::ignored();
     checksums.ipv4 = Checksum::Tx;
