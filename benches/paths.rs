@@ -282,7 +282,7 @@ impl World {
                 break;
             }
             if left < len || self.recovery.room() == 0 {
-                self.recovery.note_window_limited();
+                self.recovery.note_window_limited(0);
                 break;
             }
             left -= len;

@@ -5,7 +5,7 @@ mod common;
 mod peer;
 
 use common::segment::Answer;
-use peer::{GET, GET_BIG, Host, Peer, flags};
+use peer::{GET, GET_BIG, GET_PAGE, Host, Peer, flags};
 use xdphttpd::net::congestion::Algorithm;
 use xdphttpd::net::recovery::MAX_SEGMENTS;
 use xdphttpd::net::{Duration, Limits};
@@ -156,4 +156,26 @@ fn the_head_shares_its_segment_with_the_body() {
     let answers = peer.say(&mut host, "PA", GET_BIG);
     assert_eq!(lengths(&answers), [1_000; 10]);
     assert!(answers[0].payload.starts_with(b"HTTP/1.1 200"));
+}
+
+/// RFC 5681 §3.1: in slow start the window grows by what each ACK acknowledges, the first
+/// one's too.
+#[test]
+fn the_first_window_doubles_with_its_first_ack_already() {
+    let mut host = Host::new(Limits::default());
+    let mut peer = Peer {
+        window: 60_000,
+        ..Peer::new(2_000)
+    };
+    let answer = peer.syn(&mut host, &MSS_1000).expect("an answer to SYN");
+    assert_eq!(answer.flags(), "SA");
+    assert_eq!(flags(&peer.say(&mut host, "A", b"")), [""; 0]);
+    let first = peer.say(&mut host, "PA", GET_PAGE);
+    let mut second = Vec::new();
+    // A receiver that acknowledges every other segment.
+    for pair in first.chunks(2) {
+        peer.ack = pair.last().expect("a segment").end();
+        second.extend(peer.say(&mut host, "A", b""));
+    }
+    assert_eq!((first.len(), second.len()), (10, 20));
 }

@@ -130,7 +130,7 @@ impl World {
                 self.recovery.on_send(len, self.now, &mut self.judge);
             }
         }
-        self.recovery.note_window_limited();
+        self.recovery.note_window_limited(0);
     }
 
     fn pass(&mut self, time: Duration, falls: bool) {

@@ -427,7 +427,8 @@ impl Sender {
             self.held_until = self.held_until.or(Some(now + OVERRIDE));
         }
         if has_more && allowance.by_congestion {
-            self.recovery.note_window_limited();
+            let unsent_bytes = self.end.wrapping_sub(self.sent);
+            self.recovery.note_window_limited(unsent_bytes.into());
         } else if !has_more && (bytes as u64) < allowance.bytes && !self.recovery.is_idle() {
             self.recovery.note_app_limited();
         }

@@ -16,6 +16,9 @@ pub const GET_AND_CLOSE: &[u8] = b"GET /one HTTP/1.0\r\n\r\n";
 pub const GET_BIG: &[u8] = b"GET /big HTTP/1.1\r\nHost: lab\r\n\r\n";
 pub const BODY: &[u8] = b"one";
 pub const BIG_BYTES: usize = 400_000;
+/// A request for [`PAGE_BYTES`], which are kept in memory.
+pub const GET_PAGE: &[u8] = b"GET /page HTTP/1.1\r\nHost: lab\r\n\r\n";
+pub const PAGE_BYTES: usize = 100_000;
 /// MSS, SACK permitted, timestamps with the value 1000, window scale 7.
 pub const MODERN: [u8; 20] = [
     2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 3, 232, 0, 0, 0, 0, 1, 3, 3, 7,
@@ -48,6 +51,7 @@ impl Host {
     fn of(config: &StackConfig, body_bytes: usize) -> Host {
         let root = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(root.path().join("one"), BODY).expect("writing a file");
+        std::fs::write(root.path().join("page"), vec![b'x'; PAGE_BYTES]).expect("writing a file");
         std::fs::write(root.path().join("big"), vec![b'x'; BIG_BYTES]).expect("writing a file");
         let mut lab = Lab::new(root.path(), Impairments::NONE, 1);
         lab.stack = stack_with(root.path(), config, body_bytes);

@@ -327,7 +327,7 @@ impl World {
             let window_bytes = self.window.window_bytes();
             let fits = in_flight.saturating_add(len) <= window_bytes || in_flight == 0;
             if self.recovery.room() == 0 || !(fits || self.recovery.wants_probe()) {
-                self.recovery.note_window_limited();
+                self.recovery.note_window_limited(0);
                 return;
             }
             self.recovery

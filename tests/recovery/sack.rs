@@ -160,7 +160,7 @@ fn the_window_holds_all_repairs_back_but_the_first() {
 fn an_ack_says_what_it_delivered() {
     let mut s = Script::new(100);
     s.send(10);
-    s.recovery.note_window_limited();
+    s.recovery.note_window_limited(0);
     s.until(100).ack(2, &[4..6]);
     let ack = s.congestion.acks[0];
     assert_eq!(

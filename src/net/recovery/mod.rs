@@ -305,9 +305,10 @@ impl Recovery {
         self.arm(self.pending(Timer::Reordering), None, now);
     }
 
-    /// There is more to send, but the congestion window is full.
-    pub fn note_window_limited(&mut self) {
-        self.limited_until = self.nxt;
+    /// There is more to send, but the congestion window is full, or will be with the
+    /// `unsent_bytes` that are about to leave.
+    pub fn note_window_limited(&mut self, unsent_bytes: u64) {
+        self.limited_until = self.nxt + unsent_bytes;
     }
 
     /// There is nothing more to send, but the congestion window is not full.
