@@ -131,8 +131,8 @@ pub struct BlackHole {
     patience: u8,
     /// Time-outs in a row for a large segment while none arrived.
     timeouts: u8,
-    /// One has arrived once.
-    is_proven: bool,
+    /// The largest one that has arrived, bytes.
+    proven_bytes: u32,
 }
 
 impl BlackHole {
@@ -141,7 +141,7 @@ impl BlackHole {
         suspect_above: u32::MAX,
         patience: u8::MAX,
         timeouts: 0,
-        is_proven: false,
+        proven_bytes: 0,
     };
 
     /// Nothing is known of the path for segments of `mss`.
@@ -156,8 +156,8 @@ impl BlackHole {
     /// Segments have arrived, the largest of `bytes`.
     #[inline]
     pub fn on_delivered(&mut self, bytes: u32) {
-        if bytes > self.suspect_above {
-            self.is_proven = true;
+        if bytes > self.suspect_above && bytes >= self.proven_bytes {
+            self.proven_bytes = bytes;
             self.timeouts = 0;
         }
     }
@@ -175,7 +175,8 @@ impl BlackHole {
             return false;
         }
         self.timeouts = self.timeouts.saturating_add(1);
-        let doubt = if self.is_proven { DOUBT } else { 0 };
+        // That a smaller one has arrived says nothing of this one.
+        let doubt = if bytes <= self.proven_bytes { DOUBT } else { 0 };
         self.timeouts >= self.patience + doubt
     }
 }
@@ -190,6 +191,20 @@ mod tests {
             window_shift: None,
             sack: false,
             timestamps,
+        }
+    }
+
+    #[test]
+    fn a_smaller_one_that_arrives_proves_nothing_for_a_larger() {
+        for (arrived, is_soon) in [(0, true), (784, true), (1_240, false)] {
+            let mut hole = BlackHole {
+                suspect_above: 536,
+                patience: 2,
+                ..BlackHole::NONE
+            };
+            hole.on_delivered(arrived);
+            let said = [hole.on_timeout(1_240), hole.on_timeout(1_240)];
+            assert_eq!(said, [false, is_soon], "{arrived} bytes arrived");
         }
     }
 
