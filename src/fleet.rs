@@ -262,11 +262,6 @@ impl Fleet {
         }
     }
 
-    /// Lines of the access log that were lost.
-    pub fn lost_lines(&self) -> u64 {
-        self.log.as_ref().map_or(0, Log::dropped)
-    }
-
     /// The addresses served have changed.
     pub fn readdress(&self, addresses: Vec<Ipv4Addr>) {
         for (_, remote, _) in &self.workers {

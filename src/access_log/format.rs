@@ -344,6 +344,7 @@ mod tests {
                 r"a\x0Ab\x0D\x00\x1B[31m",
                 r"a\u000Ab\u000D\u0000\u001B[31m",
             ),
+            ("\u{80}".as_bytes(), r"\xC2\x80", r"\u0080"),
             ("é\u{7f}".as_bytes(), r"\xC3\xA9\x7F", r"é\u007F"),
             (b"\xffx\xc3", r"\xFFx\xC3", "\u{fffd}x\u{fffd}"),
         ] {

@@ -56,9 +56,10 @@ impl Log {
     /// Opens `target` and starts the writer.
     ///
     /// # Errors
-    /// The file or the journal's socket cannot be opened.
+    /// The file or the journal's socket cannot be opened, or there is no thread to be had.
     pub fn open(target: Target, format: Format) -> Result<Log, OpenError> {
         let sink = Sink::open(&target)?;
+        let path = target.path().to_owned();
         let (to, from) = sync_channel(MAX_BATCHES);
         let dropped = Arc::new(AtomicU64::new(0));
         let mut writer = Writer {
@@ -67,7 +68,9 @@ impl Log {
             dropped: dropped.clone(),
             is_failing: false,
         };
-        let writer = std::thread::spawn(move || writer.run(&from));
+        let writer = thread()
+            .spawn(move || writer.run(&from))
+            .map_err(|source| OpenError { path, source })?;
         Ok(Log {
             format,
             to,
@@ -87,13 +90,10 @@ impl Log {
         if let Err(TrySendError::Full(message)) = self.to.try_send(Message::Reopen) {
             // Somebody has to wait for a place in the queue.
             let to = self.to.clone();
-            std::thread::spawn(move || to.send(message));
+            if let Err(error) = thread().spawn(move || to.send(message)) {
+                tracing::error!("cannot open the access log anew: {error}");
+            }
         }
-    }
-
-    /// Lines that were lost: the writer was too slow, or could not write.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until all is written; every [`Batch`] must be gone. Returns the lines lost.
@@ -102,6 +102,21 @@ impl Log {
         // It has no reason to panic; if it did, that was said on stderr.
         let _ = self.writer.join();
         self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+fn thread() -> std::thread::Builder {
+    std::thread::Builder::new().name("xdphttpd-log".to_owned())
+}
+
+impl Target {
+    /// What it is in the file system.
+    fn path(&self) -> &Path {
+        match self {
+            Target::Stdout => Path::new("/dev/stdout"),
+            Target::Journal => Path::new(JOURNAL),
+            Target::File(path) => path,
+        }
     }
 }
 
@@ -151,22 +166,19 @@ enum Sink {
 
 impl Sink {
     fn open(target: &Target) -> Result<Sink, OpenError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            |source| OpenError { path, source }
-        };
-        match target {
+        let opened = match target {
             Target::Stdout => Ok(Sink::Stdout),
-            Target::Journal => journal()
-                .map(Sink::Journal)
-                .map_err(failed(Path::new(JOURNAL))),
+            Target::Journal => journal().map(Sink::Journal),
             Target::File(path) => OpenOptions::new()
                 .append(true)
                 .create(true)
                 .open(path)
-                .map(Sink::File)
-                .map_err(failed(path)),
-        }
+                .map(Sink::File),
+        };
+        opened.map_err(|source| OpenError {
+            path: target.path().to_owned(),
+            source,
+        })
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The `Date` field, rendered once a second instead of once a response.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::access_log::Clock;
 use crate::site::http_date;
@@ -10,7 +10,6 @@ use crate::site::http_date;
 pub struct Date {
     line: String,
     clock: Clock,
-    since_epoch_s: u64,
 }
 
 impl Date {
@@ -19,14 +18,6 @@ impl Date {
         Date {
             line: format!("Date: {}\r\n", http_date(time)),
             clock: Clock::new(http_date(time)),
-            since_epoch_s: since_epoch_s(time),
-        }
-    }
-
-    /// Renders the line anew if `time` is in another second.
-    pub fn update(&mut self, time: SystemTime) {
-        if since_epoch_s(time) != self.since_epoch_s {
-            *self = Date::new(time);
         }
     }
 
@@ -39,10 +30,4 @@ impl Date {
     pub fn line(&self) -> &[u8] {
         self.line.as_bytes()
     }
-}
-
-fn since_epoch_s(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }
