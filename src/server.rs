@@ -162,7 +162,7 @@ fn require_privileges() -> Result<(), Error> {
 }
 
 async fn serve(config: &Config) -> Result<(), Error> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(config.access_log.is_some())?;
     let root = Arc::new(Root::open(&config.root)?.listing(config.list));
     let open = |(target, format)| Log::open(target, format);
     let log = config.access_log.clone().map(open).transpose()?;
@@ -451,26 +451,33 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     show: Signal,
-    reopen: Signal,
+    /// Without an access log SIGHUP stays what it is: the end of a terminal's programs.
+    reopen: Option<Signal>,
 }
 
 impl Signals {
-    fn new() -> Result<Signals, Error> {
+    fn new(has_log: bool) -> Result<Signals, Error> {
         let listen = |kind| signal(kind).map_err(system("listening for signals"));
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             show: listen(SignalKind::user_defined1())?,
-            reopen: listen(SignalKind::hangup())?,
+            reopen: has_log.then(|| listen(SignalKind::hangup())).transpose()?,
         })
     }
 
     async fn next(&mut self) -> Told {
+        let reopen = async {
+            match &mut self.reopen {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => Told::End,
             _ = self.terminate.recv() => Told::End,
             _ = self.show.recv() => Told::Show,
-            _ = self.reopen.recv() => Told::Reopen,
+            _ = reopen => Told::Reopen,
         }
     }
 

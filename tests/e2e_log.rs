@@ -156,6 +156,15 @@ fn a_rotation_loses_nothing() {
 }
 
 #[test]
+fn without_a_log_a_hangup_is_the_end() {
+    let lab = Lab::new();
+    let mut server = lab.serve(&[]);
+    server.signal(Signal::HUP);
+    lab::wait_until("the end", || server.process.has_ended());
+    lab::wait_until("a free device", || !lab.has_xdp());
+}
+
+#[test]
 fn a_log_that_cannot_be_opened_is_an_error_of_one_line() {
     let lab = Lab::new();
     let mut server = lab.launch(&["--access-log", "/nonexistent/log"]);

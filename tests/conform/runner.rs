@@ -333,10 +333,12 @@ impl<'a, L: Link> Runner<'a, L> {
     fn burst(&mut self, seg: &Seg, count: u32, most: u32) -> Outcome {
         let length = self.transcript.len();
         let mut answers = 0;
-        for _ in 0..count {
+        for number in 1..=count {
             self.send(seg);
-            // Now and then, so that no ring on the way is full.
-            while let Some(answer) = self.receive(Wait::Microseconds(20))? {
+            // Pauses, so that no ring on the way is full, nor other clients'
+            // frames lost for it.
+            let pause_us = if number % 64 == 0 { 10_000 } else { 20 };
+            while let Some(answer) = self.receive(Wait::Microseconds(pause_us))? {
                 if answer.flags() != "A" {
                     return Err("expected ACKs only".into());
                 }

@@ -12,6 +12,8 @@ use super::figures::Figures;
 use super::handshake::Synchronized;
 use super::limits::{Limits, RATE_WINDOW};
 use super::options::{Clock, Peer, Timestamps};
+use super::pool::Pool;
+use super::recovery::Tally;
 use super::reply::Reply;
 use super::sender::{Path, Sender};
 use super::tcb::{RECEIVE_BUFFER_BYTES, Resting, Tcb};
@@ -376,6 +378,12 @@ impl<A: Application> Connection<A> {
         }
         self.progress.snd_una = snd_una;
         self.progress.snd_end = snd_end;
+    }
+
+    /// Has `pool` and `total` count what is in flight, and what was counted since.
+    pub fn count_into(&mut self, pool: &mut Pool, total: &mut Tally) {
+        pool.recount(&mut self.counted_bytes, self.sender.held_bytes());
+        self.sender.count_into(total);
     }
 
     /// Whether it was in want of a request when it was last observed.

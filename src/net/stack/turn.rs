@@ -69,10 +69,8 @@ impl<A: Application> Stack<A> {
         connection.observe(&self.app, now);
         has_room &= connection.repair(&mut device, &mut self.text, true, now);
         connection.note(device.told);
-        let held_bytes = connection.sender.held_bytes();
-        self.pool.recount(&mut connection.counted_bytes, held_bytes);
         self.counters.tx_frames += device.sent;
-        connection.sender.count_into(&mut self.counters.recovery);
+        connection.count_into(&mut self.pool, &mut self.counters.recovery);
         if outcome.aborted {
             self.abort(id, now, sink);
         } else if connection.has_said_all() {
@@ -94,9 +92,7 @@ impl<A: Application> Stack<A> {
             return;
         }
         connection.observe(&self.app, now);
-        let held_bytes = connection.sender.held_bytes();
-        self.pool.recount(&mut connection.counted_bytes, held_bytes);
-        connection.sender.count_into(&mut self.counters.recovery);
+        connection.count_into(&mut self.pool, &mut self.counters.recovery);
         self.settle(id, None, now);
     }
 

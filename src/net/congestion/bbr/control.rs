@@ -68,12 +68,11 @@ impl Bbr {
 
     /// BoundCwndForProbeRTT() and BoundCwndForModel().
     fn bound_window(&mut self) {
-        let long_bytes = match self.state {
+        let mut cap_bytes = match self.state {
             State::Down | State::Refill | State::Up => self.bounds.long_inflight_bytes,
             State::Cruise | State::ProbeRtt => self.with_headroom_bytes(),
             State::Startup | State::Drain => UNBOUNDED,
         };
-        let mut cap_bytes = long_bytes;
         if self.state == State::ProbeRtt {
             cap_bytes = cap_bytes.min(self.probe_rtt_window_bytes());
         }
