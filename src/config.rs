@@ -312,7 +312,7 @@ mod tests {
         let refusal = |args: &[&str]| config(args).err().map(|error| error.to_string());
         let little = refusal(&["--memory", "64MiB"]).expect("too little for 100,000");
         assert!(
-            little.starts_with("--memory 64.0 MiB: 100000 connections need 329.7 MiB at least;"),
+            little.starts_with("--memory 64.0 MiB: 100000 connections need 264.6 MiB at least;"),
             "{little}"
         );
         assert_eq!(

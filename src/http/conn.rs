@@ -76,8 +76,8 @@ pub(super) struct Sending {
     head_sent: usize,
     /// The part of the body in hand.
     body: Bytes,
-    /// What comes after it.
-    stream: Option<Stream>,
+    /// What comes after it; most responses need none, nor the place for it.
+    stream: Option<Box<Stream>>,
     connection: Connection,
 }
 
@@ -239,7 +239,10 @@ impl Conn {
     pub fn held_bytes(&self) -> u64 {
         let held = match &self.phase {
             Phase::Waiting(_, Some(wishes)) => wishes.len_bytes() as u64,
-            Phase::Sending(sending) => sending.stream.as_ref().map_or(0, Stream::held_bytes),
+            Phase::Sending(sending) => sending
+                .stream
+                .as_ref()
+                .map_or(0, |stream| stream.held_bytes()),
             _ => 0,
         };
         self.stash.capacity() as u64 + held
@@ -262,7 +265,10 @@ impl Conn {
     pub fn is_waiting(&self) -> bool {
         match &self.phase {
             Phase::Waiting(..) => true,
-            Phase::Sending(sending) => sending.stream.as_ref().is_some_and(Stream::is_waiting),
+            Phase::Sending(sending) => sending
+                .stream
+                .as_ref()
+                .is_some_and(|stream| stream.is_waiting()),
             _ => false,
         }
     }
@@ -389,7 +395,7 @@ impl Conn {
         self.phase = Phase::Sending(Sending {
             head_sent: 0,
             body,
-            stream,
+            stream: stream.map(Box::new),
             connection,
         });
         self.refill(cx);
@@ -420,7 +426,10 @@ impl Conn {
         let Phase::Sending(sending) = &self.phase else {
             return;
         };
-        let stream_done = sending.stream.as_ref().is_none_or(Stream::is_done);
+        let stream_done = sending
+            .stream
+            .as_ref()
+            .is_none_or(|stream| stream.is_done());
         if sending.head_sent < self.head.len() || !sending.body.is_empty() || !stream_done {
             return;
         }

@@ -9,7 +9,7 @@ use super::tcb::{RECEIVE_BUFFER_BYTES, Tcb};
 /// Memory of a connection without a socket, bytes: its place in the tables, what
 /// TCP and HTTP remember, the head of a response and the beginning of one of a
 /// request.
-pub const RECORD_BYTES: usize = 2_560;
+pub const RECORD_BYTES: usize = 2 * 1024;
 /// Send buffer of a socket, bytes: a turn's frames. What is in flight takes none of
 /// it.
 pub const SEND_BUFFER_BYTES: usize = 32 * 1024;

@@ -13,7 +13,7 @@ use super::demux::Flow;
 use super::device::{Device, NOBODY, Nowhere, interface, serve_address};
 use super::isn::seed_for;
 use super::options::{Peer, Timestamps};
-use super::recovery::scoreboard::Scoreboard;
+use super::recovery::Recovery;
 use super::recovery::text::Text;
 use super::reply::{Offer, Reply};
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
@@ -32,17 +32,16 @@ pub struct Tcb {
     /// What `Interface` is given to poll.
     pub sockets: SocketSet<'static>,
     handle: SocketHandle,
-    /// Memory for what is in flight, lent to the connection.
-    pub log: Log,
+    /// What remembers what is in flight, lent to the sending half.
+    pub log: Option<Box<Log>>,
 }
 
-/// What a connection needs to remember what is in flight.
-#[derive(Default)]
+/// What a connection in motion remembers of what is in flight.
 pub struct Log {
     /// The bytes.
     pub text: Text,
     /// The segments.
-    pub board: Scoreboard,
+    pub recovery: Recovery,
 }
 
 /// A synchronized connection with nothing in flight, queued or unread.
@@ -70,7 +69,10 @@ impl Tcb {
         Tcb {
             sockets,
             handle,
-            log: Log::default(),
+            log: Some(Box::new(Log {
+                text: Text::default(),
+                recovery: Recovery::new(0, Instant::ZERO),
+            })),
         }
     }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use xdphttpd::net::congestion::{Ack, Algorithm, Congestion, Controller, Loss};
 use xdphttpd::net::mtu::{BlackHole, Mss};
 use xdphttpd::net::options::Peer;
-use xdphttpd::net::recovery::{Duration, Heard, Instant, Recovery, Repair};
+use xdphttpd::net::recovery::{Duration, Heard, Instant, Memory, Recovery, Repair};
 
 const MSS: u64 = 1_460;
 const PEER: Peer = Peer {
@@ -259,7 +259,8 @@ impl World {
     fn new(case: &Case) -> World {
         let mss = Mss::new(1_500, &PEER);
         let mut recovery = Recovery::new(0, Instant::ZERO);
-        recovery.watch(BlackHole::new(&mss));
+        let memory = Memory::new(BlackHole::new(&mss), None, Instant::ZERO);
+        recovery.resume(&memory, 0, Instant::ZERO);
         World {
             case: case.clone(),
             random: fastrand::Rng::with_seed(case.seed),

@@ -82,11 +82,11 @@ impl<A: Application> Connection<A> {
 
     /// Lets the application move; `is_short` when memory is.
     pub fn drive(&mut self, id: ConnId, app: &mut A, is_short: bool, now: Instant) -> Outcome {
-        let Some(tcb) = &mut self.tcb else {
+        let allowance = self.sender.allowance(is_short, now);
+        let (Some(tcb), Some(text)) = (&mut self.tcb, self.sender.text()) else {
             return Outcome::default();
         };
-        let allowance = self.sender.allowance(is_short, now);
-        let mut stream = Stream::new(tcb.socket(), &mut self.sender.text, allowance);
+        let mut stream = Stream::new(tcb.socket(), text, allowance);
         app.drive(id, &mut self.app, &mut stream, now);
         let outcome = stream.outcome;
         self.rcv_base = self.rcv_base.wrapping_add(outcome.received as u32);

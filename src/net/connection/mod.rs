@@ -2,6 +2,7 @@
 //! has one, its application's state, and how long it may take for what it does.
 
 mod exchange;
+mod patience;
 
 use super::app::{Application, Stage, Waits};
 use super::check::{Challenges, View};
@@ -10,22 +11,19 @@ use super::demux::{Flow, LinkAddresses, Segment, Sent, after};
 use super::device::Nowhere;
 use super::figures::Figures;
 use super::handshake::Synchronized;
-use super::limits::{Limits, RATE_WINDOW};
+use super::limits::Limits;
 use super::options::{Clock, Peer, Timestamps};
 use super::pool::Pool;
 use super::recovery::Tally;
 use super::reply::Reply;
 use super::sender::{Path, Sender};
 use super::tcb::{RECEIVE_BUFFER_BYTES, Resting, Tcb};
+pub use patience::Expired;
+use patience::Progress;
 use smoltcp::socket::tcp::State;
-use smoltcp::time::{Duration, Instant};
+use smoltcp::time::Instant;
 use smoltcp::wire::TcpControl;
 use std::net::SocketAddrV4;
-
-/// See [`Connection::pressed_after`]: with a closed window, and with one that is
-/// open; then a retransmission or two may be under way.
-const PRESSED_CLOSED: Duration = Duration::from_millis(100);
-const PRESSED_STALL: Duration = Duration::from_secs(5);
 
 /// A connection and what runs on it.
 pub struct Connection<A: Application> {
@@ -81,18 +79,6 @@ struct Queues {
     peer_closed: bool,
 }
 
-/// How a response gets on.
-#[derive(Clone, Copy)]
-struct Progress {
-    snd_una: u32,
-    snd_end: u32,
-    /// When one of these last moved.
-    at: Instant,
-    /// SND.UNA at the beginning of the time that the rate is averaged over.
-    window_una: u32,
-    window_since: Instant,
-}
-
 /// Which list of the stack's an open connection stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
@@ -106,21 +92,6 @@ pub enum Rank {
     QuietIdle,
     /// Without a socket, in want of a request.
     Idle,
-}
-
-/// Which limit has ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expired {
-    /// No request came.
-    KeepAlive,
-    /// A request's head did not end.
-    Head,
-    /// A request's body did not end.
-    Body,
-    /// A response did not move.
-    SendStall,
-    /// A response moved too slowly.
-    SendRate,
 }
 
 /// What a turn leaves a connection waiting for.
@@ -194,14 +165,14 @@ impl<A: Application> Connection<A> {
         }
     }
 
-    /// What there is to show of it.
-    pub fn figures(&self, now: Instant) -> Figures {
-        Figures {
+    /// What there is to show of it, unless it is at rest.
+    pub fn figures(&self, now: Instant) -> Option<Figures> {
+        Some(Figures {
             remote: SocketAddrV4::new(self.flow.remote, self.flow.remote_port),
             stage: self.waits.stage,
             age: now - self.opened_at,
-            sending: self.sender.figures(),
-        }
+            sending: self.sender.figures()?,
+        })
     }
 
     /// Whether its segments carry timestamps.
@@ -306,7 +277,9 @@ impl<A: Application> Connection<A> {
         now: Instant,
     ) {
         tcb.resume(&self.resting(), mtu_bytes, nowhere, now);
-        self.sender.borrow_memory(&mut tcb.log);
+        if let Some(log) = tcb.log.take() {
+            self.sender.wake(log, now);
+        }
         self.tcb = Some(tcb);
     }
 
@@ -347,38 +320,11 @@ impl<A: Application> Connection<A> {
     /// Gives its socket up.
     pub fn sleep(&mut self) -> Option<Tcb> {
         let mut tcb = self.tcb.take()?;
-        self.sender.return_memory(&mut tcb.log);
+        tcb.log = self.sender.rest();
         Some(tcb)
     }
 
     // --- a turn ------------------------------------------------------------------
-
-    /// Takes note of how far it has come.
-    pub fn observe(&mut self, app: &A, now: Instant) {
-        self.turned_at = now;
-        let mut waits = app.waits(&self.app);
-        if self.sender.unacknowledged() > 0 {
-            waits.stage = Stage::Response;
-        }
-        let (snd_una, snd_end) = (self.sender.una(), self.sender.end());
-        let is_new = waits != self.waits;
-        if is_new {
-            if waits.stage == Stage::Response && self.waits.stage != Stage::Response {
-                self.progress.window_una = snd_una;
-                self.progress.window_since = now;
-            }
-            self.waits = waits;
-            self.since = now;
-        }
-        // What was handed over behind something unacknowledged is no progress.
-        let was_empty = self.progress.snd_una == self.progress.snd_end;
-        let begins = was_empty && self.progress.snd_end != snd_end;
-        if self.progress.snd_una != snd_una || begins || (was_empty && is_new) {
-            self.progress.at = now;
-        }
-        self.progress.snd_una = snd_una;
-        self.progress.snd_end = snd_end;
-    }
 
     /// Has `pool` and `total` count what is in flight, and what was counted since.
     pub fn count_into(&mut self, pool: &mut Pool, total: &mut Tally) {
@@ -400,20 +346,6 @@ impl<A: Application> Connection<A> {
             (false, true) => Rank::Idle,
             (false, false) => Rank::None,
         }
-    }
-
-    /// How long it may stand still before it makes way to others, when there is no
-    /// more memory: not for long if its peer does not read at all.
-    pub fn pressed_after(&self) -> Duration {
-        match self.sender.window() {
-            0 => PRESSED_CLOSED,
-            _ => PRESSED_STALL,
-        }
-    }
-
-    /// Since when nothing of what it sends was acknowledged.
-    pub fn stalled_since(&self) -> Instant {
-        self.progress.at
     }
 
     /// Takes note of what the peer was told.
@@ -462,48 +394,5 @@ impl<A: Application> Connection<A> {
     /// Whether something was received that no ACK has told the peer of.
     pub fn owes_ack(&self) -> bool {
         self.said.ack != self.rcv_nxt()
-    }
-
-    /// When what it waits for must have come.
-    pub fn patience_ends(&self, limits: &Limits) -> Instant {
-        match self.waits.stage {
-            Stage::Idle => self.since + limits.keep_alive,
-            Stage::Head => self.since + limits.head,
-            Stage::Body => self.since + limits.body,
-            Stage::Response => {
-                let rate = self.progress.window_since + RATE_WINDOW;
-                rate.min(self.progress.at + limits.send_stall)
-            }
-        }
-    }
-
-    /// Which limit has been reached `now`, if any.
-    pub fn expired(&mut self, limits: &Limits, now: Instant) -> Option<Expired> {
-        if now < self.patience_ends(limits) {
-            return None;
-        }
-        match self.waits.stage {
-            Stage::Idle => Some(Expired::KeepAlive),
-            Stage::Head => Some(Expired::Head),
-            Stage::Body => Some(Expired::Body),
-            Stage::Response if now >= self.progress.at + limits.send_stall => {
-                Some(Expired::SendStall)
-            }
-            Stage::Response => self.rate_expired(limits, now),
-        }
-    }
-
-    /// The end of a time that the rate is averaged over. A response that has
-    /// nothing queued waits for us, not for the peer, and one that did not move at
-    /// all has its own limit.
-    fn rate_expired(&mut self, limits: &Limits, now: Instant) -> Option<Expired> {
-        let progress = &mut self.progress;
-        let acknowledged = progress.snd_una.wrapping_sub(progress.window_una);
-        let least = u64::from(limits.min_send_bytes_per_s) * RATE_WINDOW.secs();
-        progress.window_una = progress.snd_una;
-        progress.window_since = now;
-        let moves_slowly = (1..least).contains(&acknowledged.into());
-        let is_slow = moves_slowly && self.sender.unacknowledged() > 0;
-        is_slow.then_some(Expired::SendRate)
     }
 }

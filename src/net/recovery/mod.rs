@@ -13,18 +13,22 @@
 //! nothing wraps here. The connection translates.
 
 mod doubt;
+mod episode;
+mod memory;
 mod news;
 pub mod rack;
 pub mod rate;
 pub mod rtt;
 pub mod scoreboard;
+mod segment;
 mod tally;
 pub mod text;
 mod timers;
 
-use crate::net::congestion::{Ack, Controller, Loss};
+use crate::net::congestion::{Ack, Controller};
 use crate::net::mtu::BlackHole;
 use doubt::Doubt;
+pub use memory::Memory;
 use news::News;
 use rack::Rack;
 use rate::Sampler;
@@ -35,8 +39,6 @@ use std::ops::Range;
 pub use tally::Tally;
 use timers::{Probe, Timer};
 
-/// Duplicate ACKs that say without SACK that a segment is lost (RFC 5681 §3.2).
-const DUP_ACKS: u32 = 3;
 /// Segments that the scoreboard remembers at most: 64 bytes each, 1.4 kB of text.
 pub const MAX_SEGMENTS: usize = 4_096;
 /// And in pieces: there are three of a segment, and more only of jumbo frames. The
@@ -126,47 +128,6 @@ pub struct Repair {
 }
 
 impl Recovery {
-    /// Nothing has been sent; the first byte is at `offset`.
-    pub fn new(offset: u64, now: Instant) -> Recovery {
-        Recovery {
-            board: Scoreboard::default(),
-            rack: Rack::default(),
-            rtt: Rtt::default(),
-            sampler: Sampler::new(now),
-            una: offset,
-            nxt: offset,
-            mode: Mode::Open,
-            point: offset,
-            doubt: None,
-            may_be_spurious: false,
-            has_sack: false,
-            probe: None,
-            is_probing: false,
-            must_repair: false,
-            backoffs: 0,
-            presumed: 0,
-            dup_acks: 0,
-            timeout_at: now,
-            timer: None,
-            limited_until: offset,
-            untold_bytes: 0,
-            cut_bytes: u32::MAX,
-            black_hole: BlackHole::NONE,
-            tally: Tally::default(),
-        }
-    }
-
-    /// Has [`on_timer`](Recovery::on_timer) say when the path is one.
-    pub fn watch(&mut self, black_hole: BlackHole) {
-        self.black_hole = black_hole;
-    }
-
-    /// The handshake took `rtt` (RFC 6298 §2.2), so that the first response need not
-    /// wait for a whole second when it is lost.
-    pub fn on_handshake(&mut self, rtt: Duration, now: Instant) {
-        self.rtt.sample(rtt, now);
-    }
-
     /// SND.UNA and SND.NXT, as far as this layer is concerned.
     pub fn range(&self) -> Range<u64> {
         self.una..self.nxt
@@ -207,9 +168,9 @@ impl Recovery {
         self.sampler.last_bytes_per_s()
     }
 
-    /// The scoreboard, to lend it memory while it has something to remember.
-    pub fn board(&mut self) -> &mut Scoreboard {
-        &mut self.board
+    /// The scoreboard.
+    pub fn board(&self) -> &Scoreboard {
+        &self.board
     }
 
     /// Starts anew at `offset`, for what was sent before is acknowledged or not
@@ -410,86 +371,6 @@ impl Recovery {
         } else if heard.is_bare && heard.una == self.una && !self.has_sack {
             self.dup_acks += u32::from(!self.board.is_empty());
         }
-    }
-
-    /// Counts segments as lost: by time and SACK, or by duplicate and partial ACKs
-    /// of peers that have no SACK (RFC 6582).
-    fn detect(&mut self, was_una: u64, now: Instant) -> (u64, Option<Instant>) {
-        let (min_rtt, srtt) = (self.rtt.least(), self.rtt.smoothed());
-        let window = self.rack.window(
-            &self.board,
-            self.mode != Mode::Open,
-            min_rtt.unwrap_or(Duration::ZERO),
-            srtt.unwrap_or(Duration::ZERO),
-        );
-        // RFC 8985 §3: without SACK the delivered are not known.
-        let (mut bytes, again) = match self.has_sack {
-            true => self.rack.detect(&mut self.board, window, now),
-            false => (0, None),
-        };
-        if self.is_hole(was_una) {
-            bytes += self.board.lose_first();
-            self.must_repair = true;
-        }
-        self.sampler.on_loss(bytes);
-        (bytes, again)
-    }
-
-    /// RFC 6582: whether a peer without SACK says that the first segment is lost.
-    fn is_hole(&self, was_una: u64) -> bool {
-        if self.has_sack || self.board.first().is_none_or(|first| first.sends > 1) {
-            return false;
-        }
-        match self.mode {
-            // §3.2 step 1: what comes back of an episode's own repairs is no sign.
-            Mode::Open => {
-                self.dup_acks >= DUP_ACKS && (self.una > self.point || !self.is_in_doubt())
-            }
-            Mode::Recovery => self.una > was_una && self.una < self.point,
-            Mode::Timeout => false,
-        }
-    }
-
-    fn begin_episode(
-        &mut self,
-        lost_bytes: u64,
-        prior_in_flight_bytes: u64,
-        now: Instant,
-        congestion: &mut impl Controller,
-    ) {
-        if lost_bytes == 0 || self.mode != Mode::Open {
-            return;
-        }
-        self.mode = Mode::Recovery;
-        self.point = self.nxt;
-        self.doubt = Some(Doubt::NONE);
-        self.must_repair = true;
-        self.probe = None;
-        self.is_probing = false;
-        self.tally.episodes += 1;
-        congestion.on_loss(&self.loss(lost_bytes, prior_in_flight_bytes, now));
-    }
-
-    fn loss(&self, lost_bytes: u64, prior_in_flight_bytes: u64, now: Instant) -> Loss {
-        Loss {
-            now,
-            prior_in_flight_bytes,
-            in_flight_bytes: self.board.in_flight_bytes(),
-            lost_bytes,
-        }
-    }
-
-    fn end_episode(&mut self, now: Instant, congestion: &mut impl Controller) {
-        if self.mode == Mode::Open || self.una < self.point {
-            return;
-        }
-        self.rack.on_recovered();
-        if self.mode == Mode::Recovery {
-            congestion.on_recovered(now);
-        }
-        self.mode = Mode::Open;
-        self.may_be_spurious = false;
-        self.must_repair = false;
     }
 
     // --- smaller segments --------------------------------------------------------

@@ -10,7 +10,7 @@ const DUP_THRESH: usize = 3;
 /// For how many episodes a widened reordering window is kept (§6.2, step 4).
 const WIDE_EPISODES: u8 = 16;
 /// The most that the window is widened, in quarters of the least round-trip time.
-const MAX_QUARTERS: u32 = 64;
+const MAX_QUARTERS: u8 = 64;
 
 /// RACK's variables.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,16 +21,35 @@ pub struct Rack {
     rtt: Duration,
     /// RACK.fack: the highest offset delivered.
     highest_end: u64,
-    /// RACK.reordering_seen.
-    has_seen_reordering: bool,
-    /// RACK.reo_wnd_mult less one, and for how many episodes it stays.
-    widened: u32,
-    wide_for: u8,
+    reordering: Reordering,
     /// SND.NXT when it was last widened: once a round trip will do.
     widened_until: u64,
 }
 
+/// What is known of a path that brings segments out of order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reordering {
+    /// RACK.reordering_seen.
+    is_seen: bool,
+    /// RACK.reo_wnd_mult less one, and for how many episodes it stays.
+    widened: u8,
+    wide_for: u8,
+}
+
 impl Rack {
+    /// Nothing is in flight, on a path of which this much is known.
+    pub fn new(reordering: Reordering) -> Rack {
+        Rack {
+            reordering,
+            ..Rack::default()
+        }
+    }
+
+    /// What is known of the path.
+    pub fn reordering(&self) -> Reordering {
+        self.reordering
+    }
+
     /// RACK.fack.
     pub fn highest_end(&self) -> u64 {
         self.highest_end
@@ -42,7 +61,7 @@ impl Rack {
     pub fn on_delivered(&mut self, segment: &Segment, highest_end: u64) {
         self.highest_end = self.highest_end.max(segment.end());
         if segment.end() < highest_end && segment.sends == 1 {
-            self.has_seen_reordering = true;
+            self.reordering.is_seen = true;
         }
     }
 
@@ -64,19 +83,19 @@ impl Rack {
     /// Step 4, for a D-SACK: a repair was in vain, so that there is reordering, and
     /// it lasts longer than was thought. `una` and `nxt` are SND.UNA and SND.NXT.
     pub fn on_duplicate(&mut self, una: u64, nxt: u64) {
-        self.has_seen_reordering = true;
+        self.reordering.is_seen = true;
         if una >= self.widened_until {
             self.widened_until = nxt;
-            self.widened = (self.widened + 1).min(MAX_QUARTERS);
-            self.wide_for = WIDE_EPISODES;
+            self.reordering.widened = (self.reordering.widened + 1).min(MAX_QUARTERS);
+            self.reordering.wide_for = WIDE_EPISODES;
         }
     }
 
     /// Fast recovery has ended, or that after a time-out.
     pub fn on_recovered(&mut self) {
-        self.wide_for = self.wide_for.saturating_sub(1);
-        if self.wide_for == 0 {
-            self.widened = 0;
+        self.reordering.wide_for = self.reordering.wide_for.saturating_sub(1);
+        if self.reordering.wide_for == 0 {
+            self.reordering.widened = 0;
         }
     }
 
@@ -88,10 +107,10 @@ impl Rack {
         min_rtt: Duration,
         srtt: Duration,
     ) -> Duration {
-        if !self.has_seen_reordering && (in_recovery || board.sacked() >= DUP_THRESH) {
+        if !self.reordering.is_seen && (in_recovery || board.sacked() >= DUP_THRESH) {
             return Duration::ZERO;
         }
-        (min_rtt / 4 * (1 + self.widened)).min(srtt)
+        (min_rtt / 4 * (1 + u32::from(self.reordering.widened))).min(srtt)
     }
 
     /// Step 5: gives up what is lost; returns the bytes of it, and when the next

@@ -46,6 +46,11 @@ impl Text {
         self.start..self.end
     }
 
+    /// How many bytes it holds.
+    pub fn len_bytes(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
     /// Adds bytes that will not stay where they are.
     pub fn push_copy(&mut self, bytes: &[u8]) {
         self.copied.extend(bytes);

@@ -188,7 +188,7 @@ impl<A: Application> Stack<A> {
             awake
                 .take(most)
                 .filter_map(|index| match self.table.get(self.table.at(index)?)? {
-                    Entry::Open(connection) => Some(connection.figures(now)),
+                    Entry::Open(connection) => connection.figures(now),
                     _ => None,
                 });
         Listing {
