@@ -1,4 +1,4 @@
-//! A request that hits the cache allocates nothing.
+//! A request that hits the cache allocates nothing, and no request takes much more memory than its own size.
 #![allow(unsafe_code)]
 
 mod http_support;
@@ -6,31 +6,43 @@ mod http_support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use http_support::Fixture;
+use http_support::{Client, Fixture};
+use xdphttpd::site::InlineLoader;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD_BYTES: Cell<i64> = const { Cell::new(0) };
+    static MOST_HELD_BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
 /// The system's allocator, counting for each thread.
 struct Counting;
 
-// SAFETY: every call goes unchanged to `System`, which upholds the contract; the counter is a const-initialised
-// thread-local without a destructor, so touching it never allocates.
+fn count(more_bytes: i64) {
+    let held_bytes = HELD_BYTES.get() + more_bytes;
+    HELD_BYTES.set(held_bytes);
+    MOST_HELD_BYTES.set(MOST_HELD_BYTES.get().max(held_bytes));
+}
+
+// SAFETY: every call goes unchanged to `System`, which upholds the contract; the counters are const-initialised
+// thread-locals without a destructor, so touching them never allocates.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        count(layout.size() as i64);
         // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
         // SAFETY: `pointer` came from `System` through `alloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        count(new_size as i64 - layout.size() as i64);
         // SAFETY: `pointer` came from `System` through `alloc`.
         unsafe { System.realloc(pointer, layout, new_size) }
     }
@@ -74,4 +86,106 @@ fn a_warm_request_allocates_nothing() {
     assert_eq!(client.counters.responses_2xx, 505);
     assert_eq!(client.counters.responses_3xx, 101);
     assert_eq!(client.counters.responses_4xx, 303);
+}
+
+/// What a request may take beside ten times its size, bytes: a page, a few parts of a body, the entry that says that
+/// there is no such file.
+const CONSTANT_BYTES: usize = 8 * 1024;
+
+/// What a body that is read from its file has in memory, bytes: one chunk being sent, one being read.
+const CHUNKS_BYTES: usize = 2 * 256 * 1024;
+
+/// The most that `request` has the server hold at once, in pieces of `step_bytes`, beside what it held before.
+fn held_by(client: &mut Client<InlineLoader>, request: &[u8], step_bytes: usize) -> usize {
+    client.reconnect();
+    let before = HELD_BYTES.get();
+    MOST_HELD_BYTES.set(before);
+    for piece in request.chunks(step_bytes) {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let consumed = client.input(rest);
+            rest = &rest[consumed..];
+            while client.deliver() || client.skip() {}
+        }
+    }
+    (MOST_HELD_BYTES.get() - before) as usize
+}
+
+fn get(target: &str, fields: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n").into_bytes()
+}
+
+/// Requests of every size that try to take much, and what they may take beside ten times that.
+fn greedy() -> Vec<(Vec<u8>, usize)> {
+    let many = |count: usize, piece: &str| piece.repeat(count);
+    let ranges = |count: usize| {
+        let each = (0..count).map(|n| format!("{}-{}", 9 * n, 9 * n + 3));
+        format!("Range: bytes={}\r\n", each.collect::<Vec<_>>().join(","))
+    };
+    let chunked = |chunks: &str, trailers: &str| {
+        let mut request = get("/dir", "Transfer-Encoding: chunked\r\n");
+        request.extend(format!("{chunks}0\r\n{trailers}\r\n").bytes());
+        request
+    };
+    let mut requests = Vec::new();
+    for size in [1, 3, 10, 30, 60, 100, 300, 1_000, 3_000, 7_000] {
+        let few = size.min(90);
+        requests.extend([
+            get(&format!("/{}", many(size, "a")), ""),
+            get(&format!("/{}", many(size / 2, "a/")), ""),
+            get(&format!("/{}", many(size / 3, "%61")), ""),
+            get(&format!("/dir?{}", many(size, "q")), ""),
+            get(&format!("/dir?{}", many(size, "\u{e9}")), ""),
+            get("/a.txt", &format!("X: {}\r\n", many(size, "v"))),
+            get("/a.txt", &many(few, "X: v\r\n")),
+            get("/a.txt", &many(few, "Range: bytes=0-1\r\n")),
+            get("/a.txt", &ranges(size.min(1_000))),
+            get(
+                "/a.txt",
+                &format!("If-None-Match: {}\"x\"\r\n", many(size, "\"e\", ")),
+            ),
+            get(
+                "/new",
+                &format!("If-Match: {}\"x\"\r\n", many(size, "\"e\", ")),
+            ),
+            get(
+                "/a.txt",
+                &format!("Accept-Encoding: {}br\r\n", many(size, "x;q=0.1,")),
+            ),
+            chunked(&many(size, "1\r\nx\r\n"), ""),
+            chunked("", &many(few, "T: v\r\n")),
+            many(size, "\r\nGET ").into_bytes(),
+        ]);
+    }
+    let mut greedy: Vec<_> = requests.into_iter().map(|request| (request, 0)).collect();
+    for fields in ["", &ranges(16), &ranges(64), &ranges(1_000)] {
+        greedy.push((get("/large", fields), CHUNKS_BYTES));
+    }
+    greedy
+}
+
+#[test]
+fn no_request_takes_more_than_ten_times_its_size() {
+    let fixture = Fixture::new(&[("a.txt", &[b'x'; 4096]), ("dir/index.html", b"x")]);
+    fixture.write("large", &vec![b'y'; 3 << 20]);
+    for is_frugal in [false, true] {
+        let mut client = fixture.client();
+        client.frugal = is_frugal;
+        for warm in ["/a.txt", "/dir", "/dir/", "/large"] {
+            client.feed(&get(warm, ""));
+        }
+        client.sent = Vec::new();
+        for (request, beside_bytes) in greedy() {
+            for step_bytes in [usize::MAX, 1_460, 1] {
+                let held = held_by(&mut client, &request, step_bytes.min(request.len()));
+                let allowed = 10 * request.len() + CONSTANT_BYTES + beside_bytes;
+                assert!(
+                    held <= allowed,
+                    "{held} bytes, of {allowed}, in pieces of {step_bytes}, for {} bytes: {:.100}",
+                    request.len(),
+                    String::from_utf8_lossy(&request)
+                );
+            }
+        }
+    }
 }
