@@ -255,6 +255,11 @@ impl Fleet {
         listings
     }
 
+    /// Lines of the access log that were lost.
+    pub fn lost_lines(&self) -> u64 {
+        self.log.as_ref().map_or(0, Log::lost)
+    }
+
     /// The access log was moved away.
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {

@@ -128,17 +128,24 @@ impl Reporter {
         }
     }
 
-    /// Prints what happened since the last report.
-    pub fn print(&mut self, now: Vec<Snapshot>, verdicts: Option<Verdicts>) {
+    /// Prints what happened since the last report; so many `lost_lines` the access
+    /// log has lost in all.
+    pub fn print(&mut self, now: Vec<Snapshot>, verdicts: Option<Verdicts>, lost_lines: u64) {
         let at = Instant::now();
         let seconds = (at - self.last_at).as_secs_f64();
-        say(&lines(&self.last, &now, verdicts, seconds));
+        say(&lines(&self.last, &now, verdicts, lost_lines, seconds));
         (self.last, self.last_at) = (now, at);
     }
 }
 
 /// One report: rates over `seconds`, then totals of whatever went wrong.
-fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, seconds: f64) -> String {
+fn lines(
+    last: &[Snapshot],
+    now: &[Snapshot],
+    verdicts: Option<Verdicts>,
+    lost_lines: u64,
+    seconds: f64,
+) -> String {
     let rate = |figure: fn(&Snapshot) -> u64| {
         total(now, figure).saturating_sub(total(last, figure)) as f64 / seconds
     };
@@ -192,7 +199,8 @@ fn lines(last: &[Snapshot], now: &[Snapshot], verdicts: Option<Verdicts>, second
     }
     let troubles = Snapshot::TROUBLES
         .iter()
-        .map(|&(name, figure)| (name, total(now, figure)));
+        .map(|&(name, figure)| (name, total(now, figure)))
+        .chain([("lines of the access log lost", lost_lines)]);
     let troubles: Vec<String> = troubles
         .filter(|&(_, count)| count > 0)
         .map(|(name, count)| format!("{name} {count}"))
@@ -237,7 +245,7 @@ mod tests {
         now.rx.bytes = 250_000;
         now.http.requests = 500;
         now.census.open = 3;
-        let text = lines(&[], &[now], None, 2.0);
+        let text = lines(&[], &[now], None, 0, 2.0);
         assert!(
             text.contains("rx: 2000 packets, 1000/s, 1.0 Mbit/s"),
             "{text}"
@@ -251,15 +259,17 @@ mod tests {
         let before = now;
         now.net.recovery.segments = 297;
         now.net.recovery.repairs = 3;
-        let text = lines(&[before, before], &[now, now], None, 2.0);
+        let text = lines(&[before, before], &[now, now], None, 0, 2.0);
         assert!(
             text.contains("\n  recovery: 6 segments sent again (1.00 %, of late 1.00 %), "),
             "{text}"
         );
         now.net.drop_tcp_checksum = 7;
-        let text = lines(&[], &[now], None, 2.0);
+        let text = lines(&[], &[now], None, 12, 2.0);
         assert!(
-            text.ends_with("drops and troubles: bad TCP checksum 7"),
+            text.ends_with(
+                "drops and troubles: bad TCP checksum 7, lines of the access log lost 12"
+            ),
             "{text}"
         );
     }

@@ -345,7 +345,7 @@ impl<'a> Served<'a> {
                 event = watch.next() => self.note(event, fleet).await?,
                 failure = fleet.failed() => return Err(self.blame(failure).await),
                 () = reporter.due() => {
-                    reporter.print(fleet.snapshots(), self.verdicts());
+                    reporter.print(fleet.snapshots(), self.verdicts(), fleet.lost_lines());
                 }
             }
         }

@@ -156,6 +156,19 @@ fn a_rotation_loses_nothing() {
 }
 
 #[test]
+fn what_could_not_be_written_is_counted() {
+    let lab = Lab::new();
+    lab.file("a", b"12345");
+    let server = lab.serve(&["--access-log", "/dev/full", "--stats", "0.2"]);
+    for _ in 0..3 {
+        assert_eq!(lab.get("/a"), b"12345");
+    }
+    let lost = "lines of the access log lost 3";
+    server.stdout.wait_for(lost, |text| text.contains(lost));
+    server.stop();
+}
+
+#[test]
 fn without_a_log_a_hangup_is_the_end() {
     let lab = Lab::new();
     let mut server = lab.serve(&[]);

@@ -96,6 +96,11 @@ impl Log {
         }
     }
 
+    /// Lines lost so far: the writer was too slow, or could not write.
+    pub fn lost(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     /// Waits until all is written; every [`Batch`] must be gone. Returns the lines lost.
     pub fn close(self) -> u64 {
         drop(self.to);
