@@ -14,7 +14,8 @@ use super::version::Versions;
 pub enum Job {
     /// Look a name and its sidecars up, and read those that are small.
     Open {
-        /// The name, as [`resolve`](super::resolve::resolve) gave it.
+        /// The name, as [`resolve`](super::resolve::resolve) gave it; that of a directory perhaps with a
+        /// [`View`](super::View) behind it.
         name: Arc<[u8]>,
         /// The versions already in memory, which are not read again.
         known: Option<Box<Versions>>,
