@@ -117,6 +117,7 @@ pub mod xdp;
 pub mod xsk;
 
 pub mod access_log;
+pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod fleet;
