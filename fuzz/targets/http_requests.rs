@@ -11,7 +11,7 @@ use super::input::Input;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
-use xdphttpd::http::{Conn, Context, Counters, Date, Limits};
+use xdphttpd::http::{Conn, Context, Counters, Date, Limits, Policy, Verified};
 use xdphttpd::site::{InlineLoader, Root, Site, Waiter};
 use xdphttpd::wire::SplitMix;
 
@@ -62,6 +62,8 @@ struct Client {
     conn: Conn,
     date: Date,
     limits: Limits,
+    policy: Policy,
+    verified: Verified,
     frugal: bool,
     counters: Counters,
     sent: Vec<u8>,
@@ -90,6 +92,8 @@ impl Client {
             },
             frugal: settings & FRUGAL != 0,
             counters: Counters::default(),
+            policy: Policy::default(),
+            verified: Verified::default(),
             sent: Vec::new(),
         }
     }
@@ -102,6 +106,8 @@ impl Client {
             waiter: Waiter(1),
             frugal: self.frugal,
             limits: &self.limits,
+            policy: &self.policy,
+            verified: &mut self.verified,
             log: None,
             counters: &mut self.counters,
         };
