@@ -49,8 +49,8 @@
 //! `main → server → fleet → worker → {xsk, net, service → {http, site}}`. [`xsk`] and
 //! [`xdp`] know nothing above them and hold all `unsafe` code. [`net`] knows
 //! frames, not rings; [`http`] and [`site`] know no network. [`stats`] and the
-//! types of [`config`] are for everyone. Each outside library has one owner:
-//! etherparse [`net::demux`], httparse `http::request`, smoltcp [`net`], libxdp
+//! types of [`config`], the [`calendar`] and [`password`]s are for everyone. Each outside library has one owner:
+//! etherparse [`net::demux`], httparse `http::request`, base64 [`http::auth`], bcrypt [`password`], smoltcp [`net`], libxdp
 //! and libbpf [`xsk`] and [`xdp`], tokio [`server`] and the file loader, never
 //! the packet path. The [`access_log`] is lines in a worker's hands and files in its own
 //! thread's.
@@ -117,11 +117,13 @@ pub mod xdp;
 pub mod xsk;
 
 pub mod access_log;
+pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod fleet;
 pub mod http;
 pub mod net;
+pub mod password;
 pub mod relay;
 pub mod report;
 pub mod server;

@@ -3,10 +3,11 @@
 //! knows no HTTP.
 
 use crate::access_log::Batch;
-use crate::http::{Conn, Context, Counters, Date, Limits};
+use crate::http::{Conn, Context, Counters, Date, Limits, Policy, Verified};
 use crate::net::{Application, ConnId, Duration, Instant, Stage, Stream, Waits};
 use crate::site::{Event, Loader, Now, Site, Waiter};
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The HTTP server of one worker.
@@ -24,6 +25,8 @@ pub struct HttpService<L> {
     /// Bytes that are.
     held_bytes: u64,
     log: Option<Batch>,
+    policy: Arc<Policy>,
+    verified: Verified,
     /// What requests may take.
     pub limits: Limits,
     /// What was counted so far.
@@ -42,6 +45,8 @@ impl<L: Loader> HttpService<L> {
             generous_bytes: generous_bytes as u64,
             held_bytes: 0,
             log: None,
+            policy: Arc::default(),
+            verified: Verified::default(),
             limits: Limits::default(),
             counters: Counters::default(),
         }
@@ -50,6 +55,12 @@ impl<L: Loader> HttpService<L> {
     /// The same with an access log, if one is to be written.
     pub fn with_log(mut self, log: Option<Batch>) -> Self {
         self.log = log;
+        self
+    }
+
+    /// The same with something to say about requests before the site is asked.
+    pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -107,6 +118,8 @@ impl<L: Loader> HttpService<L> {
             waiter: Waiter(id.to_u64()),
             frugal: self.held_bytes > self.generous_bytes,
             limits: &self.limits,
+            policy: &self.policy,
+            verified: &mut self.verified,
             log: self.log.as_mut(),
             counters: &mut self.counters,
         }

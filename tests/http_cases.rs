@@ -69,7 +69,7 @@ fn fixture() -> Fixture {
 
 fn redirect(location: &str, connection: &str) -> String {
     let fields = format!("Location: {location}\r\n");
-    let text = "This directory has its address with a slash at the end.";
+    let text = "What you asked for is at another address.";
     error(301, "Moved Permanently", text, &fields, connection)
 }
 

@@ -185,7 +185,7 @@ fn conditions_come_to_what_they_say() {
 #[test]
 fn conditions_do_not_matter_to_other_answers() {
     let fixture = fixture();
-    let text = "This directory has its address with a slash at the end.";
+    let text = "What you asked for is at another address.";
     let location = "Location: /dir/\r\n";
     let moved = error(301, "Moved Permanently", text, location, "");
     let malformed = bad_request_then("");

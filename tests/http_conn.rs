@@ -22,7 +22,7 @@ fn get(target: &str) -> String {
 
 fn redirect(location: &str, connection: &str) -> String {
     let fields = format!("Location: {location}\r\n");
-    let text = "This directory has its address with a slash at the end.";
+    let text = "What you asked for is at another address.";
     error(301, "Moved Permanently", text, &fields, connection)
 }
 
@@ -228,7 +228,7 @@ fn trouble_with_files_has_its_statuses_and_keeps_the_connection() {
     let forbidden = error(
         403,
         "Forbidden",
-        "The server may not read this file.",
+        "This is not to be read from here.",
         "",
         "",
     );

@@ -3,8 +3,10 @@
 mod http_support;
 
 use http_support::{Client, Fixture};
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use xdphttpd::site::{InlineLoader, Root};
 
 /// A root with a directory that has no index, and one that has.
@@ -167,13 +169,63 @@ fn what_changes_is_seen_and_what_does_not_is_not_sent_again() {
             .starts_with(b"HTTP/1.1 304 ")
     );
     fs::write(fixture.path().join("list/sub/new"), "1").expect("a file");
-    client.now += std::time::Duration::from_secs(10);
+    client.now += Duration::from_secs(10);
     let (_, fields, page) = get(&mut client, "/list/sub/");
     assert_eq!(links(&page), ["../", "./new"]);
     assert!(!fields.contains(etag), "{fields}");
     // Not the directory's own time, but that of a file in it.
     fs::write(fixture.path().join("list/sub/new"), "123").expect("a file");
-    client.now += std::time::Duration::from_secs(10);
+    client.now += Duration::from_secs(10);
     let (_, _, page) = get(&mut client, "/list/sub/");
     assert!(page.contains("title=\"3 bytes\""), "{page}");
+}
+
+fn set_modified(path: &Path, time: SystemTime) {
+    let file = File::open(path).expect("it is there");
+    file.set_modified(time).expect("it is ours");
+}
+
+#[test]
+fn what_is_shown_dates_a_listing() {
+    let fixture = fixture();
+    let directory = fixture.path().join("list/sub");
+    let year = |year: u64| UNIX_EPOCH + Duration::from_secs(year * 365 * 86_400);
+    fs::write(directory.join("a"), "1").expect("a file");
+    set_modified(&directory.join("a"), year(30));
+    set_modified(&directory, year(31));
+    let mut client = client(&fixture, true);
+    let since = |time: SystemTime| {
+        let time = httpdate::fmt_http_date(time);
+        format!("GET /list/sub/ HTTP/1.1\r\nHost: x\r\nIf-Modified-Since: {time}\r\n\r\n")
+    };
+    let last_modified = |fields: &str| {
+        let value = fields
+            .lines()
+            .find_map(|line| line.strip_prefix("Last-Modified: "));
+        value.map(|value| httpdate::parse_http_date(value).expect("a date"))
+    };
+    let etag = |fields: &str| {
+        fields
+            .lines()
+            .find(|line| line.starts_with("ETag: "))
+            .map(str::to_owned)
+    };
+    let (_, before, _) = get(&mut client, "/list/sub/");
+    assert_eq!(last_modified(&before), Some(year(31)));
+    assert!(
+        client
+            .exchange(since(year(31)).as_bytes())
+            .starts_with(b"HTTP/1.1 304 ")
+    );
+    // A file changes; the directory does not.
+    set_modified(&directory.join("a"), year(32));
+    client.now += Duration::from_secs(10);
+    assert!(
+        client
+            .exchange(since(year(31)).as_bytes())
+            .starts_with(b"HTTP/1.1 200 ")
+    );
+    let (_, after, _) = get(&mut client, "/list/sub/");
+    assert_eq!(last_modified(&after), Some(year(32)));
+    assert_ne!(etag(&before), etag(&after));
 }

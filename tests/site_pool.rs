@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http_support::Fixture;
 use tokio::runtime::{Builder, Runtime};
+use xdphttpd::password::{Hash, Question};
 use xdphttpd::site::{
     Body, Done, Entry, Event, Find, Found, Job, Limits, Loader, PoolLoader, ReadError, Root, Site,
     Waiter,
@@ -157,4 +158,33 @@ fn many_names_and_many_waiters_all_get_theirs() {
         assert!(!std::mem::replace(&mut served[waiter.0 as usize], true));
     }
     assert!(site.poll().is_none());
+}
+
+#[test]
+fn passwords_are_compared_in_the_pool() {
+    let fixture = Fixture::new(&[]);
+    let runtime = runtime();
+    let (loader, woken) = loader(&fixture, &runtime, 1);
+    let mut site = Site::new(loader, Limits::default());
+    let hash: Hash = "$2y$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW"
+        .parse()
+        .expect("a hash");
+    let hash = Arc::new(hash);
+    let question = |password: &[u8]| Question {
+        hash: hash.clone(),
+        password: password.into(),
+    };
+    // Two wait for the same, and the loader takes one job at a time.
+    for (key, password, waiter) in [(1, "sesame", 1), (2, "open", 2), (1, "sesame", 3)] {
+        assert!(site.verify(key, question(password.as_bytes()), Waiter(waiter)));
+    }
+    let mut answers: Vec<(u64, u128, bool)> = (0..3)
+        .map(|_| match next_event(&mut site, &woken) {
+            Event::Verified { waiter, key, holds } => (waiter.0, key, holds),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [(1, 1, true), (2, 2, false), (3, 1, true)]);
+    assert_eq!(site.loader().outstanding(), 0);
 }

@@ -5,18 +5,23 @@
 //! ```
 //!
 //! `pieces` is the seed of their lengths. Bit 0 of `settings` makes all limits so
-//! small that short inputs reach them, bit 1 makes memory short.
+//! small that short inputs reach them, bit 1 makes memory short, bit 2 has names that
+//! lead elsewhere and names that are not for everybody.
 
 use super::input::Input;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
+use xdphttpd::http::access::Networks;
+use xdphttpd::http::auth::Realm;
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
-use xdphttpd::http::{Conn, Context, Counters, Date, Limits};
+use xdphttpd::http::{Conn, Context, Counters, Date, Limits, Policy, Verified};
+use xdphttpd::site::rules::{Code, Scope};
 use xdphttpd::site::{InlineLoader, Root, Site, Waiter};
 use xdphttpd::wire::SplitMix;
 
 const SMALL: u8 = 1;
 const FRUGAL: u8 = 2;
+const GUARDED: u8 = 4;
 /// What the shortest request takes, `GET / HTTP/1.0` with its two line ends.
 const SHORTEST_REQUEST_BYTES: usize = 18;
 /// The longest file of the site.
@@ -62,6 +67,8 @@ struct Client {
     conn: Conn,
     date: Date,
     limits: Limits,
+    policy: Policy,
+    verified: Verified,
     frugal: bool,
     counters: Counters,
     sent: Vec<u8>,
@@ -90,6 +97,8 @@ impl Client {
             },
             frugal: settings & FRUGAL != 0,
             counters: Counters::default(),
+            policy: policy(settings & GUARDED != 0),
+            verified: Verified::default(),
             sent: Vec::new(),
         }
     }
@@ -102,6 +111,8 @@ impl Client {
             waiter: Waiter(1),
             frugal: self.frugal,
             limits: &self.limits,
+            policy: &self.policy,
+            verified: &mut self.verified,
             log: None,
             counters: &mut self.counters,
         };
@@ -161,6 +172,27 @@ impl Client {
         assert!(self.conn.wants_close());
         assert_eq!(self.conn.held_bytes(), 0);
     }
+}
+
+/// Something of everything; or nothing but the health check.
+fn policy(is_guarded: bool) -> Policy {
+    let mut policy = Policy::default();
+    if !is_guarded {
+        return policy;
+    }
+    let hash = "$2y$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW";
+    let users = [("a".to_owned(), hash.parse().expect("a hash"))];
+    let realm = Realm::new("r", users).expect("a realm");
+    policy.auth.insert("/p", realm).expect("a path");
+    let nobody = Networks::only([]);
+    policy.access.insert("/d", nobody).expect("a path");
+    let rules = &mut policy.rules;
+    rules
+        .redirect(Scope::Prefix, "/m", Code::Found, "/n")
+        .expect("a rule");
+    rules.rewrite(Scope::Prefix, "/r", "/").expect("a rule");
+    rules.rewrite(Scope::Exact, "/e", "/p/").expect("a rule");
+    policy
 }
 
 /// How many responses `sent` consists of.

@@ -2,6 +2,8 @@
 //! ("combined"), or an object of JSON. Nothing that a client sends can end a line, or
 //! look like another field.
 
+use super::text::{address, number, quoted, quoted_or_dash, string};
+use crate::calendar::Calendar;
 use crate::site::Now;
 use httpdate::HttpDate;
 use std::net::SocketAddrV4;
@@ -65,14 +67,19 @@ impl Clock {
         const MONTHS: [&str; 12] = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ];
-        // IMF-fixdate: every part has its place (RFC 9110 section 5.6.7).
-        let fixed = date.to_string();
-        let part = |range| fixed.get(range).unwrap_or_default();
-        let (day, name, year, time) = (part(5..7), part(8..11), part(12..16), part(17..25));
-        let month = MONTHS.iter().position(|month| *month == name).unwrap_or(0) + 1;
+        let at = Calendar::of(date.into());
+        let name = MONTHS[at.month as usize - 1];
+        let Calendar {
+            year,
+            day,
+            hour,
+            minute,
+            second,
+            ..
+        } = at;
         Clock {
-            common: format!("{day}/{name}/{year}:{time} +0000"),
-            iso: format!("{year}-{month:02}-{day}T{time}Z"),
+            common: format!("{day:02}/{name}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000"),
+            iso: at.to_string(),
         }
     }
 }
@@ -178,80 +185,10 @@ fn words(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
     (&line[..first], target, &line[last + 1..])
 }
 
-fn address(out: &mut Vec<u8>, address: SocketAddrV4) {
-    for (index, octet) in address.ip().octets().into_iter().enumerate() {
-        if index > 0 {
-            out.push(b'.');
-        }
-        number(out, octet.into());
-    }
-}
-
-/// Decimal, without the cost of formatting.
-fn number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-fn quoted_or_dash(out: &mut Vec<u8>, bytes: &[u8]) {
-    match bytes {
-        [] => out.push(b'-'),
-        _ => quoted(out, bytes),
-    }
-}
-
-/// As nginx and Apache do it: what is not printable ASCII, a quote or a backslash
-/// becomes `\xHH`.
-fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| !is_plain(byte)) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(&[b'\\', b'x', hex(rest[at] >> 4), hex(rest[at])]);
-        rest = &rest[at + 1..];
-    }
-    out.extend_from_slice(rest);
-}
-
 fn key(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
-}
-
-/// RFC 8259 section 7, and no control characters of Unicode either; bytes that are no
-/// UTF-8 become U+FFFD.
-fn string(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
-                '\0'..='\x1f' | '\x7f'..='\u{9f}' => {
-                    let byte = character as u8;
-                    out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte)]);
-                }
-                _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
-        }
-    }
-    out.push(b'"');
-}
-
-fn hex(digit: u8) -> u8 {
-    b"0123456789ABCDEF"[usize::from(digit & 15)]
 }
 
 #[cfg(test)]

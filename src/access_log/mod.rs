@@ -6,10 +6,13 @@
 //! the batch's lines are dropped and counted: clients never wait for a log.
 
 pub mod format;
+mod sink;
+mod text;
 pub mod writer;
 
 pub use format::{Clock, Format, Request, Response};
-pub use writer::{Log, OpenError, Target};
+pub use sink::{OpenError, Target};
+pub use writer::Log;
 
 use crate::site::Now;
 use std::sync::Arc;

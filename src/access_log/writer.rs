@@ -1,10 +1,7 @@
-//! The thread that writes the access log, and the files it writes to.
+//! The thread that writes the access log.
 
+use super::sink::{OpenError, Sink, Target};
 use super::{Batch, Format};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -12,27 +9,6 @@ use std::thread::JoinHandle;
 
 /// Batches that may wait for the writer: 8 MiB of lines and more.
 const MAX_BATCHES: usize = 256;
-/// Where systemd-journald takes entries (systemd-journald.service(8)).
-const JOURNAL: &str = "/run/systemd/journal/socket";
-
-/// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Standard output.
-    Stdout,
-    /// The journal of systemd, an entry a line.
-    Journal,
-    /// A file, appended to.
-    File(PathBuf),
-}
-
-/// The log cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot open the access log {}: {source}", .path.display())]
-pub struct OpenError {
-    path: PathBuf,
-    source: io::Error,
-}
 
 /// What goes to the writer.
 #[derive(Debug)]
@@ -114,17 +90,6 @@ fn thread() -> std::thread::Builder {
     std::thread::Builder::new().name("xdphttpd-log".to_owned())
 }
 
-impl Target {
-    /// What it is in the file system.
-    fn path(&self) -> &Path {
-        match self {
-            Target::Stdout => Path::new("/dev/stdout"),
-            Target::Journal => Path::new(JOURNAL),
-            Target::File(path) => path,
-        }
-    }
-}
-
 struct Writer {
     target: Target,
     sink: Sink,
@@ -163,67 +128,13 @@ impl Writer {
     }
 }
 
-enum Sink {
-    Stdout,
-    Journal(UnixDatagram),
-    File(File),
-}
-
-impl Sink {
-    fn open(target: &Target) -> Result<Sink, OpenError> {
-        let opened = match target {
-            Target::Stdout => Ok(Sink::Stdout),
-            Target::Journal => journal().map(Sink::Journal),
-            Target::File(path) => OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)
-                .map(Sink::File),
-        };
-        opened.map_err(|source| OpenError {
-            path: target.path().to_owned(),
-            source,
-        })
-    }
-
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        match self {
-            Sink::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(lines)?;
-                stdout.flush()
-            }
-            Sink::File(file) => file.write_all(lines),
-            Sink::Journal(socket) => lines
-                .split(|&byte| byte == b'\n')
-                .filter(|line| !line.is_empty())
-                .try_for_each(|line| socket.send(&entry(line)).map(drop)),
-        }
-    }
-}
-
-fn journal() -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.connect(JOURNAL)?;
-    Ok(socket)
-}
-
-/// A journal entry of priority "info" (systemd.journal-fields(7)).
-fn entry(line: &[u8]) -> Vec<u8> {
-    [
-        b"PRIORITY=6\nSYSLOG_IDENTIFIER=xdphttpd\nMESSAGE=",
-        line,
-        b"\n",
-    ]
-    .concat()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Clock, Request, Response};
     use super::*;
     use crate::site::Now;
     use std::fs;
+    use std::path::Path;
     use std::time::{Duration, UNIX_EPOCH};
 
     fn add(batch: &mut Batch, number: u32, now: Now) {
@@ -349,14 +260,6 @@ mod tests {
         let sent: Vec<Message> = from.into_iter().collect();
         assert!(
             matches!(&sent[..], [Message::Lines { lines, count: 1 }] if *lines == line(1).into_bytes())
-        );
-    }
-
-    #[test]
-    fn a_journal_entry_has_its_fields() {
-        assert_eq!(
-            entry(b"a line"),
-            b"PRIORITY=6\nSYSLOG_IDENTIFIER=xdphttpd\nMESSAGE=a line\n"
         );
     }
 }

@@ -6,8 +6,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::Context;
+use super::auth::Realm;
 use super::conditional::{self, Verdict};
-use super::conn::{Asked, Conn, Phase};
+use super::conn::{Asked, Conn};
 use super::discard::Discard;
 use super::multipart::{self, Boundary};
 use super::negotiate;
@@ -16,10 +17,9 @@ use super::request::{self, Action, Method, Request, RequestBody, Slots};
 use super::response::{self, Connection, Partial};
 use super::status::Status;
 use super::stream::{Part, Stream};
-use super::target::Target;
 use super::wishes::Wishes;
-use crate::site::resolve::{Refusal, resolve};
-use crate::site::{Entry, File, Find, Loader, Representation, View};
+use crate::site::rules::Code;
+use crate::site::{Entry, File, Loader, Representation};
 
 impl Conn {
     /// Answers bytes that are no acceptable head.
@@ -81,7 +81,10 @@ impl Conn {
             name_len: 0,
         };
         match request.action(cx.limits) {
-            Action::Find(target) => self.look_up(target, asked, Wishes::of(request), cx),
+            Action::Find(target) => {
+                let credentials = credentials(request, cx);
+                self.look_up(target, asked, Wishes::of(request), credentials, cx);
+            }
             Action::Options => self.answer_options(asked, cx),
             Action::Refuse(status) => self.answer_page(status, asked, cx),
         }
@@ -102,40 +105,6 @@ impl Conn {
         match request.minor_version {
             0 => Connection::KeepAlive,
             _ => Connection::Persist,
-        }
-    }
-
-    /// Asks the site for what `target` names.
-    fn look_up<L: Loader>(
-        &mut self,
-        target: Target<'_>,
-        asked: Asked,
-        wishes: Wishes<'_>,
-        cx: &mut Context<'_, L>,
-    ) {
-        match resolve(target.path, &mut self.head) {
-            Ok(()) => {}
-            Err(Refusal::Malformed) => return self.answer_page(Status::BadRequest, asked, cx),
-            Err(Refusal::NoSuchName) => return self.answer_page(Status::NotFound, asked, cx),
-        }
-        if let Some(query) = target.query
-            && (self.head.is_empty() || self.head.ends_with(b"/"))
-        {
-            View::of_query(query).append_to(&mut self.head);
-        }
-        let asked = Asked {
-            name_len: self.head.len(),
-            ..asked
-        };
-        let found = cx.site.find(&self.head, cx.waiter, cx.now);
-        if let Some(query) = target.query {
-            self.head.push(b'?');
-            self.head.extend_from_slice(query);
-        }
-        match found {
-            Find::Ready(entry) => self.answer(&entry, asked, &wishes, cx),
-            Find::Pending => self.phase = Phase::Waiting(asked, wishes.keep()),
-            Find::Refused => self.answer_page(Status::ServiceUnavailable, asked, cx),
         }
     }
 
@@ -290,7 +259,55 @@ impl Conn {
         self.send(200, Bytes::new(), None, asked.connection, cx);
     }
 
-    fn answer_page<L: Loader>(&mut self, status: Status, asked: Asked, cx: &mut Context<'_, L>) {
+    /// Sends the client to `location`, where a rule has it.
+    pub(super) fn answer_lead<L: Loader>(
+        &mut self,
+        code: Code,
+        location: &[u8],
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
+        let status = match code {
+            Code::MovedPermanently => Status::MovedPermanently,
+            Code::Found => Status::Found,
+            Code::SeeOther => Status::SeeOther,
+            Code::TemporaryRedirect => Status::TemporaryRedirect,
+            Code::PermanentRedirect => Status::PermanentRedirect,
+        };
+        self.head.clear();
+        response::write_lead(&mut self.head, status, location, cx.date, asked.connection);
+        self.send_page(status, asked, cx);
+    }
+
+    /// Asks for what `realm` knows its users by.
+    pub(super) fn answer_unauthorized<L: Loader>(
+        &mut self,
+        realm: &Realm,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
+        self.head.clear();
+        let challenge = realm.challenge();
+        response::write_unauthorized(&mut self.head, challenge, cx.date, asked.connection);
+        self.send_page(Status::Unauthorized, asked, cx);
+    }
+
+    pub(super) fn answer_health<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
+        self.head.clear();
+        response::write_health(&mut self.head, cx.date, asked.connection);
+        let body = match asked.head_only {
+            true => Bytes::new(),
+            false => Bytes::from_static(response::HEALTHY),
+        };
+        self.send(200, body, None, asked.connection, cx);
+    }
+
+    pub(super) fn answer_page<L: Loader>(
+        &mut self,
+        status: Status,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
         self.head.clear();
         response::write_page(&mut self.head, status, cx.date, asked.connection);
         self.send_page(status, asked, cx);
@@ -312,4 +329,15 @@ fn ranges(wishes: &Wishes<'_>, file: &Representation, asked: Asked) -> Wanted {
         }
         _ => Wanted::Whole,
     }
+}
+
+/// The credentials of `request`, where some may be needed. There is one such field (RFC 9110 section 11.6.2); of two
+/// nobody knows which counts.
+fn credentials<'b, L>(request: &Request<'_, 'b>, cx: &Context<'_, L>) -> Option<&'b [u8]> {
+    if cx.policy.auth.is_empty() {
+        return None;
+    }
+    let mut values = request.header("authorization");
+    let first = values.next();
+    first.filter(|_| values.next().is_none())
 }

@@ -13,6 +13,7 @@ use super::Context;
 use super::Status;
 use super::chunked::Chunked;
 use super::discard::Discard;
+use super::guard::Proof;
 use super::noted::{Noted, Remote};
 use super::response::{self, Connection};
 use super::scan::{HeadScanner, Scan};
@@ -51,6 +52,8 @@ pub(super) enum Phase {
     /// Between requests, or within a head.
     #[default]
     Idle,
+    /// The password that came with a request is being looked at.
+    Proving(Box<Proof>),
     /// The site is looking for the entry, of which something may be wished.
     Waiting(Asked, Option<Box<Wishes<'static>>>),
     /// A response is on its way.
@@ -133,6 +136,7 @@ impl Conn {
                 let (asked, wishes) = (*asked, wishes.take());
                 self.answer(&entry, asked, &wishes.unwrap_or_default(), cx);
             }
+            (Event::Verified { key, holds, .. }, Phase::Proving(_)) => self.proved(key, holds, cx),
             (
                 Event::Chunk { offset, result, .. },
                 Phase::Sending(Sending {
@@ -194,6 +198,7 @@ impl Conn {
     pub fn shut_down(&mut self) {
         match &mut self.phase {
             Phase::Idle => self.close(),
+            Phase::Proving(proof) => proof.asked.connection = Connection::Close,
             Phase::Waiting(asked, _) => asked.connection = Connection::Close,
             Phase::Sending(sending) => {
                 let before = mem::replace(&mut sending.connection, Connection::Close);
@@ -227,7 +232,10 @@ impl Conn {
 
     /// A request has been accepted and its response not sent completely.
     pub fn in_response(&self) -> bool {
-        matches!(self.phase, Phase::Waiting(..) | Phase::Sending(_))
+        matches!(
+            self.phase,
+            Phase::Proving(_) | Phase::Waiting(..) | Phase::Sending(_)
+        )
     }
 
     /// Requests taken so far, modulo 2^32: tells one exchange from the next.
@@ -238,6 +246,7 @@ impl Conn {
     /// Bytes of memory that an unfinished request takes, or what is kept of one, and a body beside what the cache has.
     pub fn held_bytes(&self) -> u64 {
         let held = match &self.phase {
+            Phase::Proving(proof) => proof.len_bytes() as u64,
             Phase::Waiting(_, Some(wishes)) => wishes.len_bytes() as u64,
             Phase::Sending(sending) => sending
                 .stream
@@ -264,7 +273,7 @@ impl Conn {
     /// Something has been asked of the site and not arrived.
     pub fn is_waiting(&self) -> bool {
         match &self.phase {
-            Phase::Waiting(..) => true,
+            Phase::Proving(_) | Phase::Waiting(..) => true,
             Phase::Sending(sending) => sending
                 .stream
                 .as_ref()
@@ -277,6 +286,7 @@ impl Conn {
     fn is_ending(&self) -> bool {
         match &self.phase {
             Phase::Idle => false,
+            Phase::Proving(proof) => proof.asked.connection == Connection::Close,
             Phase::Waiting(asked, _) => asked.connection == Connection::Close,
             Phase::Sending(sending) => sending.connection == Connection::Close,
             Phase::Closed | Phase::Aborted => true,

@@ -5,7 +5,8 @@
 //! 1. [`scan`] finds where its head ends, however it is cut up on the way (RFC 9112 section 2).
 //! 2. [`request`] parses and validates the head, once, where it lies: its [`target`], and what its fields say of
 //!    framing. A [`chunked`] body is read to its end before the answer, and the head kept till then.
-//! 3. The target's path becomes a name, and [`Site::find`] an entry, now or by an [`Event`](crate::site::Event).
+//! 3. The target's path becomes a name. The [`policy`] may have something to say about it; else [`Site::find`] makes it
+//!    an entry, now or by an [`Event`](crate::site::Event).
 //! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready. What
 //!    the request [`wishes`] decides about that: its coding ([`negotiate`]), whether the client has it
 //!    ([`conditional`]), the parts of it ([`range`], [`multipart`]).
@@ -17,7 +18,9 @@
 use crate::access_log::Batch;
 use crate::site::{Now, Site, Waiter};
 
+pub mod access;
 pub mod answer;
+pub mod auth;
 mod authority;
 mod bytes;
 pub mod chunked;
@@ -26,10 +29,12 @@ pub mod conn;
 pub mod date;
 mod discard;
 mod fields;
+mod guard;
 pub mod limits;
 pub mod multipart;
 pub mod negotiate;
 pub mod noted;
+pub mod policy;
 pub mod range;
 pub mod request;
 pub mod response;
@@ -37,12 +42,15 @@ pub mod scan;
 pub mod status;
 pub mod stream;
 pub mod target;
+pub mod verified;
 pub mod wishes;
 
 pub use conn::Conn;
 pub use date::Date;
 pub use limits::Limits;
+pub use policy::Policy;
 pub use status::Status;
+pub use verified::Verified;
 
 /// What a connection needs from its worker for the time of one call.
 #[derive(Debug)]
@@ -59,6 +67,10 @@ pub struct Context<'a, L> {
     pub frugal: bool,
     /// What requests may take.
     pub limits: &'a Limits,
+    /// What is decided about them before the site is asked.
+    pub policy: &'a Policy,
+    /// Whose passwords have been looked at.
+    pub verified: &'a mut Verified,
     /// The access log, if there is one.
     pub log: Option<&'a mut Batch>,
     /// Where the connection counts what it does.

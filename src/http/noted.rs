@@ -38,6 +38,13 @@ impl Conn {
             .begin(head, fields, cx.now);
     }
 
+    /// The request's credentials prove that it is `user`'s.
+    pub(super) fn note_user(&mut self, user: &[u8]) {
+        if let Some(noted) = &mut self.noted {
+            noted.authenticated(user);
+        }
+    }
+
     /// Its response is over.
     pub(super) fn log<L: Loader>(&mut self, is_aborted: bool, cx: &mut Context<'_, L>) {
         let who = (self.remote.0, cx.waiter.0, self.requests);
@@ -53,10 +60,10 @@ impl Conn {
 /// See the [module](self). Its memory is used again by the connection's next request.
 #[derive(Debug, Default)]
 pub struct Noted {
-    /// Line, host, referer and user agent, one after the other.
+    /// Line, host, referer, user agent and user, one after the other.
     text: Vec<u8>,
     /// Where each of them ends.
-    ends: [usize; 4],
+    ends: [usize; 5],
     /// When the request's head had come.
     began: Now,
     status: u16,
@@ -73,7 +80,7 @@ impl Noted {
         for (end, part) in self
             .ends
             .iter_mut()
-            .zip([line, fields[0], fields[1], fields[2]])
+            .zip([line, fields[0], fields[1], fields[2], b""])
         {
             self.text.extend_from_slice(part);
             *end = self.text.len();
@@ -82,6 +89,14 @@ impl Noted {
         self.status = 0;
         self.body_bytes = 0;
         self.is_open = true;
+    }
+
+    /// It is `user`'s, as has been proved.
+    pub fn authenticated(&mut self, user: &[u8]) {
+        let [.., start, end] = &mut self.ends;
+        self.text.truncate(*start);
+        self.text.extend_from_slice(user);
+        *end = self.text.len();
     }
 
     /// It is answered with `status`.
@@ -105,7 +120,7 @@ impl Noted {
         if !std::mem::take(&mut self.is_open) {
             return None;
         }
-        let [line, host, referer, agent] = self.parts();
+        let [line, host, referer, agent, user] = self.parts();
         let request = Request {
             remote,
             connection,
@@ -114,7 +129,7 @@ impl Noted {
             host,
             referer,
             agent,
-            user: b"",
+            user,
         };
         let response = Response {
             status: self.status,
@@ -125,7 +140,7 @@ impl Noted {
         Some((request, response))
     }
 
-    fn parts(&self) -> [&[u8]; 4] {
+    fn parts(&self) -> [&[u8]; 5] {
         let mut start = 0;
         self.ends.map(|end| {
             let part = self.text.get(start..end).unwrap_or_default();
@@ -166,12 +181,16 @@ mod tests {
             (b"\n", b"", [b"", b"", b"longer than before"]),
         ] {
             noted.begin(head, fields, Now::from_millis(5));
+            for user in [&b"somebody"[..], b"ann"] {
+                noted.authenticated(user);
+            }
             noted.answered(206);
             noted.sent(10);
             noted.sent(1);
             let (request, response) = noted.end(WHO, true, Now::from_millis(9)).expect("a line");
             assert_eq!(request.line, line);
             assert_eq!([request.host, request.referer, request.agent], fields);
+            assert_eq!(request.user, b"ann");
             assert_eq!((request.remote, request.connection, request.number), WHO);
             assert_eq!(
                 (response.status, response.body_bytes, response.is_aborted),

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{CONTROLS, percent_encode};
 
 use super::date::Date;
 use super::multipart::Boundary;
 use super::range::ContentRange;
 use super::status::Status;
 use crate::site::Representation;
+use crate::site::rules::PATH_ESCAPES;
 
 /// The methods that every resource supports (RFC 9110 section 10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
@@ -17,27 +18,6 @@ const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 const RETRY_AFTER: &[u8] = b"Retry-After: 1\r\n";
 
 const CRLF: &[u8] = b"\r\n";
-
-/// What need not be escaped in a path: `pchar` and the slash (RFC 3986 section 3.3).
-const PATH_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'!')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b';')
-    .remove(b'=')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'/');
 
 /// What the response says about the connection (RFC 9112 section 9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +155,45 @@ pub fn write_redirect(
         let _ = write!(out, "?{}", percent_encode(query, CONTROLS));
     }
     out.extend_from_slice(b"\r\n");
+    finish(out, date, connection);
+}
+
+/// Appends the head of a redirect to `location`, a field's value.
+pub fn write_lead(
+    out: &mut Vec<u8>,
+    status: Status,
+    location: &[u8],
+    date: &Date,
+    connection: Connection,
+) {
+    start_page(out, status);
+    out.extend_from_slice(b"Location: ");
+    out.extend_from_slice(location);
+    out.extend_from_slice(CRLF);
+    finish(out, date, connection);
+}
+
+/// Appends the head of the page that asks for credentials with the field `challenge` (RFC 9110 section 15.5.2).
+pub fn write_unauthorized(
+    out: &mut Vec<u8>,
+    challenge: &[u8],
+    date: &Date,
+    connection: Connection,
+) {
+    start_page(out, Status::Unauthorized);
+    out.extend_from_slice(challenge);
+    finish(out, date, connection);
+}
+
+/// What a healthy server says.
+pub const HEALTHY: &[u8] = b"ok\n";
+
+/// Appends the head of the answer to a health check, which nobody may keep.
+pub fn write_health(out: &mut Vec<u8>, date: &Date, connection: Connection) {
+    out.extend_from_slice(
+        b"HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n\
+          Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+    );
     finish(out, date, connection);
 }
 

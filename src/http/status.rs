@@ -34,12 +34,22 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// The name lacks the slash of a directory.
-    MovedPermanently = 301, "Moved Permanently", "This directory has its address with a slash at the end.";
+    /// The name lacks the slash of a directory, or a rule leads elsewhere.
+    MovedPermanently = 301, "Moved Permanently", "What you asked for is at another address.";
+    /// A rule leads elsewhere for a while.
+    Found = 302, "Found", "What you asked for is at another address for the time being.";
+    /// A rule leads to something else that answers.
+    SeeOther = 303, "See Other", "The answer is at another address.";
+    /// A rule leads elsewhere for a while.
+    TemporaryRedirect = 307, "Temporary Redirect", "What you asked for is at another address for the time being.";
+    /// A rule leads elsewhere.
+    PermanentRedirect = 308, "Permanent Redirect", "What you asked for is at another address.";
     /// The request is not valid HTTP, or its target no valid path.
     BadRequest = 400, "Bad Request", "The server could not understand this request.";
-    /// The file exists but may not be read.
-    Forbidden = 403, "Forbidden", "The server may not read this file.";
+    /// The client has not proved to be somebody who may ask.
+    Unauthorized = 401, "Unauthorized", "This is shown only to those whom the server knows.";
+    /// The client may not ask, or the server not read.
+    Forbidden = 403, "Forbidden", "This is not to be read from here.";
     /// There is no such file.
     NotFound = 404, "Not Found", "There is nothing at this address.";
     /// The method is known, but no file supports it.

@@ -19,6 +19,9 @@ pub(super) fn list(root: &Root, name: &[u8], view: View) -> Result<Found, Found>
     let directory = open_beneath(root, if name.is_empty() { b"." } else { name })?;
     let validator = Validator::of(&fstat(&directory)?);
     let (mut items, is_cut) = items(root, name, &directory)?;
+    // What is shown of a file changes without the directory.
+    let newest = items.iter().map(|item| item.modified).max();
+    let validator = newest.map_or(validator, |newest| validator.not_before(newest));
     view.sort(&mut items);
     let content = Bytes::from(render(name, &items, is_cut, view));
     let variants = compress::variants(view.media_type(), &content)

@@ -26,12 +26,12 @@ const VARY: &str = "Vary: Accept-Encoding\r\n";
 /// What a name stands for.
 #[derive(Debug)]
 pub enum Entry {
-    /// A regular file.
+    /// A regular file, or the listing of a directory without `index.html` if the site has listings.
     File(File),
     /// A directory named without its final slash: the client is sent to the name with the slash.
     Directory,
-    /// Nothing, or nothing that a site serves: a directory without `index.html`, a FIFO, device or socket, a symbolic
-    /// link that leads out of the root. A stranger learns nothing about these, so they read as 404.
+    /// Nothing, or nothing that a site serves: a directory without `index.html` in a site without listings, a FIFO,
+    /// device or socket, a symbolic link that leads out of the root. A stranger learns nothing about these, so they read as 404.
     NotFound,
     /// A file that the server may not read: 403, so that the operator can tell wrong permissions from a wrong name.
     Forbidden,
@@ -88,7 +88,7 @@ impl Entry {
     }
 }
 
-/// A regular file.
+/// A regular file, or a listing, which is sent like one.
 #[derive(Debug)]
 pub struct File {
     /// The file as it is.

@@ -8,13 +8,15 @@ use bytes::Bytes;
 use super::Waiter;
 use super::files::{self, Found, OpenFile, ReadError, Root};
 use super::version::Versions;
+use crate::password::Question;
 
 /// Something to be done where blocking does no harm.
 #[derive(Debug)]
 pub enum Job {
     /// Look a name and its sidecars up, and read those that are small.
     Open {
-        /// The name, as [`resolve`](super::resolve::resolve) gave it.
+        /// The name, as [`resolve`](super::resolve::resolve) gave it; that of a directory perhaps with a
+        /// [`View`](super::View) behind it.
         name: Arc<[u8]>,
         /// The versions already in memory, which are not read again.
         known: Option<Box<Versions>>,
@@ -29,6 +31,13 @@ pub enum Job {
         offset: u64,
         /// Its length in bytes.
         len: usize,
+    },
+    /// Compare a password with its hash.
+    Verify {
+        /// What its answer is known by.
+        key: u128,
+        /// The two.
+        question: Question,
     },
 }
 
@@ -51,10 +60,17 @@ pub enum Done {
         /// The whole chunk, or why there is none.
         result: Result<Bytes, ReadError>,
     },
+    /// A password was compared.
+    Verify {
+        /// What the answer is known by.
+        key: u128,
+        /// Whether it was that of the hash.
+        holds: bool,
+    },
 }
 
 impl Job {
-    /// Does the work; blocks as long as the file system does.
+    /// Does the work; blocks as long as the file system does, or takes the processor for as long as a hash costs.
     pub fn run(self, root: &Root) -> Done {
         match self {
             Job::Open { name, known } => {
@@ -70,6 +86,10 @@ impl Job {
                 waiter,
                 offset,
                 result: files::read(&file, offset, len),
+            },
+            Job::Verify { key, question } => Done::Verify {
+                key,
+                holds: question.holds(),
             },
         }
     }

@@ -29,7 +29,10 @@ pub mod listing;
 mod loader;
 mod media_type;
 mod pool;
+pub mod prefixes;
 pub mod resolve;
+pub mod rules;
+mod verify;
 mod version;
 
 pub use cache::{MAX_AGE, REFRESH_AFTER};
@@ -43,6 +46,7 @@ pub use pool::{MAX_JOBS, PoolLoader};
 pub use version::{Loaded, Validator, Versions};
 
 use cache::{Cache, Lookup};
+use verify::Verifications;
 
 /// Monotonic time since an arbitrary start.
 pub type Now = Duration;
@@ -104,13 +108,24 @@ pub enum Event {
         /// All its bytes, or why there are none.
         result: Result<Bytes, ReadError>,
     },
+    /// The answer to a question that [`Site::verify`] was asked.
+    Verified {
+        /// Who waited.
+        waiter: Waiter,
+        /// Under which it was asked.
+        key: u128,
+        /// Whether it was the password.
+        holds: bool,
+    },
 }
 
 impl Event {
     /// Who waited.
     pub fn waiter(&self) -> Waiter {
         match *self {
-            Event::Entry { waiter, .. } | Event::Chunk { waiter, .. } => waiter,
+            Event::Entry { waiter, .. }
+            | Event::Chunk { waiter, .. }
+            | Event::Verified { waiter, .. } => waiter,
         }
     }
 }
@@ -134,6 +149,7 @@ pub struct Site<L> {
     checks: HashMap<Arc<[u8]>, Check>,
     reads_in_flight: usize,
     reads_in_line: VecDeque<Job>,
+    verifications: Verifications,
     events: VecDeque<Event>,
     /// Drawn when the site is made.
     secret: RandomState,
@@ -149,6 +165,7 @@ impl<L: Loader> Site<L> {
             checks: HashMap::new(),
             reads_in_flight: 0,
             reads_in_line: VecDeque::new(),
+            verifications: Verifications::default(),
             events: VecDeque::new(),
             secret: RandomState::new(),
         }
@@ -199,8 +216,10 @@ impl<L: Loader> Site<L> {
                         result,
                     });
                 }
+                Done::Verify { key, holds } => self.finish_verification(key, holds),
             }
             self.start_reads();
+            self.start_verifications();
         }
     }
 
@@ -212,6 +231,7 @@ impl<L: Loader> Site<L> {
         }
         self.reads_in_line
             .retain(|job| !matches!(job, Job::Read { waiter: other, .. } if *other == waiter));
+        self.verifications.forget(waiter);
         self.events.retain(|event| event.waiter() != waiter);
     }
 

@@ -44,6 +44,18 @@ impl Validator {
         UNIX_EPOCH.checked_add(since_epoch).unwrap_or(UNIX_EPOCH)
     }
 
+    /// The same, changed not earlier than `time`.
+    pub(super) fn not_before(self, time: SystemTime) -> Self {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (mtime_s, mtime_ns) = (self.mtime_s, self.mtime_ns)
+            .max((since_epoch.as_secs() as i64, since_epoch.subsec_nanos()));
+        Validator {
+            mtime_s,
+            mtime_ns,
+            ..self
+        }
+    }
+
     /// A strong entity tag, quotes included, of the file's bytes as a representation in `coding`, or of bytes with this
     /// fingerprint that were made of them.
     pub fn etag(&self, coding: Coding, fingerprint: Option<u64>) -> String {

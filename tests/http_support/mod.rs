@@ -4,13 +4,14 @@
 pub mod cases;
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use xdphttpd::access_log::Batch;
-use xdphttpd::http::{self, Conn, Context, Counters, Date};
+use xdphttpd::http::{self, Conn, Context, Counters, Date, Policy, Verified};
 use xdphttpd::site::{InlineLoader, Limits, Loader, Now, Root, Site, Waiter};
 
 /// The example date of RFC 9110 section 5.6.7.
@@ -155,6 +156,10 @@ pub struct Client<L> {
     pub now: Now,
     pub date: Date,
     pub limits: http::Limits,
+    pub policy: Policy,
+    pub verified: Verified,
+    /// Whom a connection is from.
+    pub remote: SocketAddrV4,
     /// Memory is short.
     pub frugal: bool,
     /// The access log.
@@ -171,6 +176,9 @@ impl<L: Loader> Client<L> {
             now: Duration::from_secs(1_000),
             date: date(),
             limits: http::Limits::default(),
+            policy: Policy::default(),
+            verified: Verified::default(),
+            remote: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 50_000),
             frugal: false,
             log: None,
             counters: Counters::default(),
@@ -180,7 +188,7 @@ impl<L: Loader> Client<L> {
 
     /// A second connection to the same site.
     pub fn reconnect(&mut self) {
-        self.conn = Conn::new();
+        self.conn = Conn::from_client(self.remote);
         self.sent.clear();
     }
 
@@ -192,6 +200,8 @@ impl<L: Loader> Client<L> {
             date: &self.date,
             waiter: Waiter(7),
             limits: &self.limits,
+            policy: &self.policy,
+            verified: &mut self.verified,
             log: self.log.as_mut(),
             counters: &mut self.counters,
         };

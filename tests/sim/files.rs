@@ -135,7 +135,7 @@ impl Loader for LateLoader {
         self.tell_next();
         let known = match &job {
             Job::Open { known, .. } => known.clone(),
-            Job::Read { .. } => None,
+            Job::Read { .. } | Job::Verify { .. } => None,
         };
         self.disk.submit(job).ok()?;
         let mut done = self.disk.completed()?;
@@ -145,7 +145,7 @@ impl Loader for LateLoader {
                 self.clock.failed.set(self.clock.failed.get() + 1);
                 *result = Err(ReadError::Shrank);
             }
-            Done::Read { .. } => {}
+            Done::Read { .. } | Done::Verify { .. } => {}
         }
         Some(done)
     }

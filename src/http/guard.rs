@@ -1,0 +1,208 @@
+//! Between a request and the site: what the [`Policy`](super::Policy) has to say about it.
+
+use std::fmt;
+use std::mem;
+
+use super::Context;
+use super::auth::{Credentials, Realm, Room};
+use super::conn::{Asked, Conn, Phase};
+use super::status::Status;
+use super::target::Target;
+use super::wishes::Wishes;
+use crate::password::Question;
+use crate::site::resolve::{Refusal, resolve};
+use crate::site::rules::{Lead, rewritten};
+use crate::site::{Find, Loader, View};
+
+/// What a request needs on its way to the site. Its name and query are in [`Conn::head`].
+pub(super) struct Way<'b> {
+    pub(super) asked: Asked,
+    pub(super) wishes: Wishes<'b>,
+    /// The value of its `Authorization` field.
+    pub(super) credentials: Option<&'b [u8]>,
+    /// A rule has given it another name.
+    is_rewritten: bool,
+}
+
+/// A request whose password is being looked at.
+pub(super) struct Proof {
+    pub(super) asked: Asked,
+    wishes: Option<Box<Wishes<'static>>>,
+    credentials: Box<[u8]>,
+    user: Box<[u8]>,
+    is_rewritten: bool,
+}
+
+impl Proof {
+    /// Bytes that it keeps.
+    pub(super) fn len_bytes(&self) -> usize {
+        let wishes = self.wishes.as_ref().map_or(0, |wishes| wishes.len_bytes());
+        wishes + self.credentials.len() + self.user.len()
+    }
+}
+
+impl fmt::Debug for Proof {
+    /// Without what is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof")
+            .field("asked", &self.asked)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Conn {
+    /// Begins to answer a request for what `target` names.
+    pub(super) fn look_up<L: Loader>(
+        &mut self,
+        target: Target<'_>,
+        asked: Asked,
+        wishes: Wishes<'_>,
+        credentials: Option<&[u8]>,
+        cx: &mut Context<'_, L>,
+    ) {
+        match resolve(target.path, &mut self.head) {
+            Ok(()) => {}
+            Err(Refusal::Malformed) => return self.answer_page(Status::BadRequest, asked, cx),
+            Err(Refusal::NoSuchName) => return self.answer_page(Status::NotFound, asked, cx),
+        }
+        if cx.policy.is_health(&self.head) {
+            return self.answer_health(asked, cx);
+        }
+        let name_len = self.head.len();
+        if let Some(query) = target.query {
+            self.head.push(b'?');
+            self.head.extend_from_slice(query);
+        }
+        let way = Way {
+            asked: Asked { name_len, ..asked },
+            wishes,
+            credentials,
+            is_rewritten: false,
+        };
+        self.judge(way, cx);
+    }
+
+    /// Decides whether the client may ask for this name.
+    fn judge<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
+        let policy = cx.policy;
+        let name = &self.head[..way.asked.name_len];
+        if let Some((networks, _)) = policy.access.longest(name)
+            && !networks.allow(*self.remote.0.ip())
+        {
+            return self.answer_page(Status::Forbidden, way.asked, cx);
+        }
+        match policy.auth.longest(name) {
+            Some((realm, _)) => self.authenticate(realm, way, cx),
+            None => self.lead(way, cx),
+        }
+    }
+
+    /// Decides whether the client is somebody whom `realm` knows.
+    fn authenticate<L: Loader>(&mut self, realm: &Realm, way: Way<'_>, cx: &mut Context<'_, L>) {
+        let mut room = Room::default();
+        let Some((value, said)) = way
+            .credentials
+            .and_then(|value| Some((value, Credentials::parse(value, &mut room)?)))
+        else {
+            return self.answer_unauthorized(realm, way.asked, cx);
+        };
+        let hash = realm.hash(said.user);
+        let key = cx.verified.key(realm, hash, value);
+        if cx.verified.has(key, cx.now) {
+            self.note_user(said.user);
+            return self.lead(way, cx);
+        }
+        let question = Question {
+            hash: hash.clone(),
+            password: said.password.into(),
+        };
+        if !cx.site.verify(key, question, cx.waiter) {
+            return self.answer_page(Status::ServiceUnavailable, way.asked, cx);
+        }
+        self.phase = Phase::Proving(Box::new(Proof {
+            asked: way.asked,
+            wishes: way.wishes.keep(),
+            credentials: value.into(),
+            user: said.user.into(),
+            is_rewritten: way.is_rewritten,
+        }));
+    }
+
+    /// Goes on with a request, its password having been looked at: it `holds`, or does not.
+    pub(super) fn proved<L: Loader>(&mut self, key: u128, holds: bool, cx: &mut Context<'_, L>) {
+        let Phase::Proving(proof) = mem::take(&mut self.phase) else {
+            return;
+        };
+        let name = &self.head[..proof.asked.name_len];
+        let policy = cx.policy;
+        match policy.auth.longest(name) {
+            Some((realm, _)) if !holds => {
+                return self.answer_unauthorized(realm, proof.asked, cx);
+            }
+            _ if !holds => return self.answer_page(Status::Forbidden, proof.asked, cx),
+            _ => {}
+        }
+        cx.verified.insert(key, cx.now);
+        self.note_user(&proof.user);
+        let way = Way {
+            asked: proof.asked,
+            wishes: proof.wishes.map(|wishes| *wishes).unwrap_or_default(),
+            credentials: Some(&proof.credentials),
+            is_rewritten: proof.is_rewritten,
+        };
+        self.lead(way, cx);
+    }
+
+    /// Finds out whether the name leads somewhere else.
+    fn lead<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
+        let policy = cx.policy;
+        let name_len = way.asked.name_len;
+        match policy.rules.find(&self.head[..name_len]) {
+            Some((Lead::Redirect(code, location), rest)) if !way.is_rewritten => {
+                let query = self.head[name_len..].strip_prefix(b"?");
+                let mut value = Vec::new();
+                location.write(rest, query, &mut value);
+                self.answer_lead(*code, &value, way.asked, cx);
+            }
+            Some((Lead::Rewrite(target), rest)) if !way.is_rewritten => {
+                let name = rewritten(target, rest);
+                self.head.splice(..name_len, name.iter().copied());
+                let way = Way {
+                    asked: Asked {
+                        name_len: name.len(),
+                        ..way.asked
+                    },
+                    is_rewritten: true,
+                    ..way
+                };
+                self.judge(way, cx);
+            }
+            _ => self.find(way, cx),
+        }
+    }
+
+    /// Asks the site.
+    fn find<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
+        let Way {
+            mut asked, wishes, ..
+        } = way;
+        let (name, query) = self.head.split_at(asked.name_len);
+        // A query of a directory says how it is to be listed.
+        if (name.is_empty() || name.ends_with(b"/"))
+            && let Some(query) = query.strip_prefix(b"?")
+        {
+            let view = View::of_query(query);
+            self.head.truncate(asked.name_len);
+            view.append_to(&mut self.head);
+            asked.name_len = self.head.len();
+        }
+        match cx
+            .site
+            .find(&self.head[..asked.name_len], cx.waiter, cx.now)
+        {
+            Find::Ready(entry) => self.answer(&entry, asked, &wishes, cx),
+            Find::Pending => self.phase = Phase::Waiting(asked, wishes.keep()),
+            Find::Refused => self.answer_page(Status::ServiceUnavailable, asked, cx),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a site says of requests before it is asked for files.
+//!
+//! All of it is decided on names as [`resolve`](crate::site::resolve) makes them, never on paths as they are written:
+//! there are many ways to write one. In order:
+//!
+//! 1. The health check, which everybody may ask for.
+//! 2. Who may ask ([`access`](super::access)): 403.
+//! 3. Who has proved to be somebody ([`auth`](super::auth)): 401.
+//! 4. Where the name leads instead ([`rules`]). What it is rewritten to goes through 2 and 3 once more, so that no rule
+//!    leads past them.
+//!
+//! Only then is there a difference between what is there and what is not.
+
+use super::access::Networks;
+use super::auth::Realm;
+use crate::site::prefixes::{PathError, Prefixes, name_of};
+use crate::site::rules::Rules;
+
+/// Where a server is asked whether it is well, unless said otherwise.
+pub const HEALTH_PATH: &str = "/.well-known/health";
+
+/// See the [module](self).
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Redirects and rewrites.
+    pub rules: Rules,
+    /// Who may ask for what is beneath a prefix. The longest prefix decides, alone.
+    pub access: Prefixes<Networks>,
+    /// Who must prove to be somebody for what is beneath a prefix. The longest prefix decides, alone.
+    pub auth: Prefixes<Realm>,
+    /// The health check's name; `None`: there is none.
+    health: Option<Vec<u8>>,
+}
+
+impl Default for Policy {
+    /// Nothing but the health check at [`HEALTH_PATH`].
+    fn default() -> Self {
+        Policy {
+            rules: Rules::default(),
+            access: Prefixes::default(),
+            auth: Prefixes::default(),
+            health: name_of(HEALTH_PATH).ok(),
+        }
+    }
+}
+
+impl Policy {
+    /// Has the health check at `path`, or nowhere.
+    ///
+    /// # Errors
+    /// No request could have that path.
+    pub fn set_health_path(&mut self, path: Option<&str>) -> Result<(), PathError> {
+        self.health = path.map(name_of).transpose()?;
+        Ok(())
+    }
+
+    /// Whether `name` is that of the health check.
+    pub fn is_health(&self, name: &[u8]) -> bool {
+        self.health.as_deref() == Some(name)
+    }
+}
