@@ -60,6 +60,8 @@ pub struct Connection<A: Application> {
     pub counted_bytes: usize,
     /// It has more to send, and its pace keeps it back.
     is_paced: bool,
+    /// Its application has more to send, and keeps that back until then.
+    waits_until: Option<Instant>,
     /// The peer's FIN had come when ours was sent.
     is_passive: bool,
     /// The number of the first byte that the application has not taken.
@@ -91,6 +93,8 @@ struct Progress {
     /// SND.UNA at the beginning of the time that the rate is averaged over.
     window_una: u32,
     window_since: Instant,
+    /// In that time the application kept something back.
+    was_kept_back: bool,
 }
 
 /// Which list of the stack's an open connection stands in.
@@ -159,6 +163,7 @@ impl<A: Application> Connection<A> {
             sender: Sender::new(made, path, now),
             counted_bytes: 0,
             is_paced: false,
+            waits_until: None,
             is_passive: false,
             rcv_base: made.rcv_nxt,
             said: Sent {
@@ -174,6 +179,7 @@ impl<A: Application> Connection<A> {
                 at: now,
                 window_una: made.snd_nxt,
                 window_since: now,
+                was_kept_back: false,
             },
         }
     }
@@ -326,9 +332,8 @@ impl<A: Application> Connection<A> {
     /// When it must have a turn though it has no socket.
     pub fn asleep_until(&self, limits: &Limits) -> Instant {
         let patience = self.patience_ends(limits);
-        self.sender
-            .held_until()
-            .map_or(patience, |until| until.min(patience))
+        let times = [self.sender.held_until(), self.waits_until];
+        times.into_iter().flatten().fold(patience, Instant::min)
     }
 
     /// Whether its socket holds nothing that the record does not.
@@ -366,6 +371,7 @@ impl<A: Application> Connection<A> {
             if waits.stage == Stage::Response && self.waits.stage != Stage::Response {
                 self.progress.window_una = snd_una;
                 self.progress.window_since = now;
+                self.progress.was_kept_back = false;
             }
             self.waits = waits;
             self.since = now;
@@ -375,6 +381,13 @@ impl<A: Application> Connection<A> {
         let begins = was_empty && self.progress.snd_end != snd_end;
         if self.progress.snd_una != snd_una || begins || (was_empty && is_new) {
             self.progress.at = now;
+        }
+        // What we keep back ourselves is no fault of the peer's, but to acknowledge the rest is its business.
+        if let Some(until) = self.waits_until {
+            self.progress.was_kept_back = true;
+            if self.sender.unacknowledged() == 0 {
+                self.progress.at = until.max(now);
+            }
         }
         self.progress.snd_una = snd_una;
         self.progress.snd_end = snd_end;
@@ -502,7 +515,8 @@ impl<A: Application> Connection<A> {
         let least = u64::from(limits.min_send_bytes_per_s) * RATE_WINDOW.secs();
         progress.window_una = progress.snd_una;
         progress.window_since = now;
-        let moves_slowly = (1..least).contains(&acknowledged.into());
+        let was_kept_back = std::mem::take(&mut progress.was_kept_back);
+        let moves_slowly = (1..least).contains(&acknowledged.into()) && !was_kept_back;
         let is_slow = moves_slowly && self.sender.unacknowledged() > 0;
         is_slow.then_some(Expired::SendRate)
     }
