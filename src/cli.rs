@@ -1,6 +1,7 @@
 //! The command line, one field a flag, nothing decided yet: see
 //! [`config`](crate::config) for what becomes of it.
 
+use crate::http::policy::HEALTH_PATH;
 use bytesize::ByteSize;
 use clap::Parser;
 use std::path::PathBuf;
@@ -118,6 +119,10 @@ pub struct Cli {
     #[arg(long, value_name = "SECONDS")]
     pub stats: Option<f64>,
 
+    /// Where the server says whether it is well, to everybody; off: nowhere
+    #[arg(long, value_name = "PATH", default_value = HEALTH_PATH)]
+    pub health_path: String,
+
     /// Say more; twice: say everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -180,6 +185,16 @@ pub struct Limits {
     /// 60 s; 0: any
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     pub min_send_rate: u32,
+
+    /// The most that is sent on a connection, bytes a second, as in 500KB or 1MiB
+    /// [default: no limit]
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<ByteSize>,
+
+    /// The most that is sent on all connections, bytes a second; each queue has an
+    /// equal part of it [default: no limit]
+    #[arg(long, value_name = "RATE")]
+    pub rate_total: Option<ByteSize>,
 
     /// From our FIN to its acknowledgment, and from there to the client's FIN
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]

@@ -4,6 +4,7 @@
 use crate::access_log;
 use crate::cli::{self, Cli};
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
+use crate::site::prefixes::{PathError, name_of};
 use bytesize::ByteSize;
 use rustix::system::sysinfo;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub const RX_BATCH: usize = 64;
 pub const MAX_CONNECTIONS: usize = 1 << 24;
 /// The longest time that a limit can be: an hour is long for any of them.
 const MAX_TIMEOUT_S: f64 = 3_600.0;
+/// The least that a rate can be limited to: a segment a second or two.
+const LEAST_RATE: ByteSize = ByteSize(1_000);
 /// The part of `--memory` that is for bodies read from files while they are sent;
 /// the rest is for connections.
 const BODY_SHARE: usize = 4;
@@ -50,6 +53,17 @@ pub enum Error {
         flag: &'static str,
         /// Its value.
         seconds: f64,
+    },
+    /// No path.
+    #[error("--health-path: {0}")]
+    HealthPath(PathError),
+    /// So slow that nothing would ever be done.
+    #[error("--{flag} {rate}: {LEAST_RATE} a second are needed at least")]
+    Rate {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        rate: ByteSize,
     },
     /// No such prefix.
     #[error("--source-prefix {0}: an IPv4 address has 0 to 32 leading bits")]
@@ -116,10 +130,16 @@ pub struct Config {
     /// Bytes of bodies on their way, over all workers, above which files are read
     /// in small pieces.
     pub body_bytes: usize,
+    /// Bytes a second that are sent on a connection at most.
+    pub rate: Option<u64>,
+    /// Bytes a second that are sent at most, over all workers.
+    pub rate_total: Option<u64>,
     /// Processors for the workers; empty: the first ones that are allowed.
     pub cores: Vec<usize>,
     /// The access log and its format, if one is to be written.
     pub access_log: Option<(access_log::Target, access_log::Format)>,
+    /// The name of the health check, if there is one.
+    pub health: Option<Vec<u8>>,
     /// Time between two reports.
     pub stats: Option<Duration>,
     /// Whether only errors are printed.
@@ -136,6 +156,10 @@ impl Config {
             return Err(Error::Port);
         }
         let (limits, body_bytes) = limits(&cli.limits)?;
+        let rate = |flag, rate: Option<ByteSize>| match rate {
+            Some(rate) if rate < LEAST_RATE => Err(Error::Rate { flag, rate }),
+            rate => Ok(rate.map(|rate| rate.as_u64())),
+        };
         let stats = match cli.stats {
             Some(seconds) if !(0.1..=1e9).contains(&seconds) => return Err(Error::Stats(seconds)),
             seconds => seconds.map(Duration::from_secs_f64),
@@ -172,8 +196,14 @@ impl Config {
             queue: cli.queue,
             limits,
             body_bytes,
+            rate: rate("rate", cli.limits.rate)?,
+            rate_total: rate("rate-total", cli.limits.rate_total)?,
             cores: cli.cores,
             access_log: cli.access_log.map(|path| log(path, cli.log_format)),
+            health: match cli.health_path.as_str() {
+                "off" => None,
+                path => Some(name_of(path).map_err(Error::HealthPath)?),
+            },
             stats,
             quiet: cli.quiet,
         })
@@ -324,6 +354,31 @@ mod tests {
         let limits = config(&["--memory", "400MiB"]).expect("valid");
         assert_eq!(limits.body_bytes, 100 << 20);
         assert_eq!(limits.limits.memory_bytes, 300 << 20);
+    }
+
+    #[test]
+    fn the_health_check_can_be_elsewhere_or_nowhere() {
+        for (args, want) in [
+            (&[][..], Ok(Some(".well-known/health"))),
+            (&["--health-path", "/up/"], Ok(Some("up/"))),
+            (&["--health-path", "off"], Ok(None)),
+            (&["--health-path", "up"], Err("up")),
+        ] {
+            let want = want
+                .map(|name| name.map(|name| name.as_bytes().to_vec()))
+                .map_err(|path| Error::HealthPath(PathError(path.to_owned())));
+            assert_eq!(config(args).map(|config| config.health), want, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn rates_are_bytes_a_second() {
+        let rates = |args: &[&str]| config(args).map(|config| (config.rate, config.rate_total));
+        assert_eq!(rates(&[]), Ok((None, None)));
+        let both = rates(&["--rate", "500KB", "--rate-total", "10MiB"]);
+        assert_eq!(both, Ok((Some(500_000), Some(10 << 20))));
+        let (flag, rate) = ("rate", ByteSize(999));
+        assert_eq!(rates(&["--rate", "999"]), Err(Error::Rate { flag, rate }));
     }
 
     #[test]

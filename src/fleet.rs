@@ -3,6 +3,8 @@
 
 use crate::access_log::Log;
 use crate::config::{DRAIN_LIMIT, FILE_JOBS};
+use crate::http::Policy;
+use crate::http::rate::Limiter;
 use crate::net::figures::Listing;
 use crate::net::{Secret, Stack, StackConfig};
 use crate::relay::{self, Relay};
@@ -127,6 +129,8 @@ pub struct Fleet {
     root: Arc<Root>,
     body_bytes: usize,
     log: Option<Log>,
+    policy: Arc<Policy>,
+    limiter: Option<Limiter>,
     spin: Duration,
     /// For the workers that are still to be started.
     places: std::vec::IntoIter<(Waker, Relay)>,
@@ -163,11 +167,19 @@ impl Fleet {
             root,
             body_bytes,
             log,
+            policy: Arc::default(),
+            limiter: None,
             spin,
             workers: Vec::new(),
             ended,
             ends,
         })
+    }
+
+    /// Workers to come decide about requests by `policy`, and each of them sends no faster than `limiter` lets it.
+    pub fn set_http(&mut self, policy: Policy, limiter: Option<Limiter>) {
+        self.policy = policy.into();
+        self.limiter = limiter;
     }
 
     /// Starts the worker of `socket` on processor `core`, if one is still to come.
@@ -188,6 +200,7 @@ impl Fleet {
         let (stack, root, spin) = (self.stack.clone(), self.root.clone(), self.spin);
         let (secret, origin, body_bytes) = (self.secret, self.origin, self.body_bytes);
         let log = self.log.as_ref().map(Log::batch);
+        let (policy, limiter) = (self.policy.clone(), self.limiter.clone());
         let (runtime, (built, remote)) = (Handle::current(), std::sync::mpsc::channel());
         // Built in its thread: what a worker holds never crosses threads.
         let body = move || {
@@ -195,7 +208,10 @@ impl Fleet {
             let wake = waker.clone();
             let loader = PoolLoader::new(runtime, root, FILE_JOBS, move || wake.wake());
             let site = Site::new(loader, Limits::default());
-            let service = HttpService::new(site, body_bytes, SystemTime::now()).with_log(log);
+            let service = HttpService::new(site, body_bytes, SystemTime::now())
+                .with_log(log)
+                .with_policy(policy)
+                .with_limiter(limiter);
             let stack = Stack::new(&stack, &secret, service);
             let (worker, remote) = Worker::new(socket, stack, waker, relay, origin, spin);
             let _ = built.send(remote);

@@ -9,6 +9,7 @@
 use crate::access_log::{self, Log};
 use crate::config::{self, Config};
 use crate::fleet::{self, Fleet};
+use crate::http::{self, rate::Limiter};
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
 use crate::report::{self, Ready, Reporter};
@@ -202,6 +203,13 @@ async fn serve(config: &Config) -> Result<(), Error> {
         log,
         config.spin,
     )?;
+    let policy = http::Policy {
+        health: config.health.clone(),
+        ..http::Policy::default()
+    };
+    let share = |rate: u64| (rate / queues.len() as u64).max(1);
+    let limiter = Limiter::new(config.rate, config.rate_total.map(share));
+    fleet.set_http(policy, limiter);
     for (socket, core) in sockets.into_iter().zip(cores) {
         fleet.start(socket, core)?;
     }

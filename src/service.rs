@@ -3,6 +3,7 @@
 //! knows no HTTP.
 
 use crate::access_log::Batch;
+use crate::http::rate::Limiter;
 use crate::http::{Conn, Context, Counters, Date, Limits, Policy, Verified};
 use crate::net::{Application, ConnId, Duration, Instant, Stage, Stream, Waits};
 use crate::site::{Event, Loader, Now, Site, Waiter};
@@ -27,6 +28,7 @@ pub struct HttpService<L> {
     log: Option<Batch>,
     policy: Arc<Policy>,
     verified: Verified,
+    limiter: Option<Limiter>,
     /// What requests may take.
     pub limits: Limits,
     /// What was counted so far.
@@ -47,6 +49,7 @@ impl<L: Loader> HttpService<L> {
             log: None,
             policy: Arc::default(),
             verified: Verified::default(),
+            limiter: None,
             limits: Limits::default(),
             counters: Counters::default(),
         }
@@ -61,6 +64,12 @@ impl<L: Loader> HttpService<L> {
     /// The same with something to say about requests before the site is asked.
     pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The same with its responses sent no faster than that, if that is limited.
+    pub fn with_limiter(mut self, limiter: Option<Limiter>) -> Self {
+        self.limiter = limiter;
         self
     }
 
@@ -126,6 +135,53 @@ impl<L: Loader> HttpService<L> {
     }
 }
 
+/// Hands over what `conn` has to send and may be sent now; returns how much that was.
+fn hand_over<L: Loader>(
+    conn: &mut Conn,
+    stream: &mut Stream<'_>,
+    limiter: &mut Option<Limiter>,
+    cx: &mut Context<'_, L>,
+) -> usize {
+    let mut sent = 0;
+    loop {
+        if let Some(limiter) = limiter
+            && !may_send(conn, stream, limiter, cx.now)
+        {
+            return sent;
+        }
+        let taken = match conn.output_body() {
+            Some(body) => stream.send_body(body),
+            None => stream.send(conn.output()),
+        };
+        if taken == 0 {
+            return sent;
+        }
+        if let (Some(limiter), Some(share)) = (&limiter, &mut conn.share) {
+            limiter.spend(share, taken, cx.now);
+        }
+        sent += taken;
+        conn.advance(taken, cx);
+    }
+}
+
+/// Sees to it that no more is sent than the limit allows; false when that is nothing, and more is to be sent later.
+fn may_send(conn: &mut Conn, stream: &mut Stream<'_>, limiter: &mut Limiter, now: Now) -> bool {
+    let len = conn.output().len();
+    let Some(share) = conn.share.as_mut().filter(|_| len > 0) else {
+        return true;
+    };
+    match limiter.allow(share, len, now) {
+        Ok(most) => {
+            stream.limit(most);
+            true
+        }
+        Err(at) => {
+            stream.wait_until(Instant::from_micros(at.as_micros() as i64));
+            false
+        }
+    }
+}
+
 /// The clock of the site, which is that of the stack.
 fn since_start(now: Instant) -> Now {
     Now::from_micros(now.total_micros() as u64)
@@ -135,29 +191,22 @@ impl<L: Loader> Application for HttpService<L> {
     type Conn = Conn;
 
     fn open(&mut self, _id: ConnId, remote: SocketAddrV4) -> Conn {
-        Conn::from_client(remote)
+        let mut conn = Conn::from_client(remote);
+        let share = self.limiter.as_ref().map(Limiter::share);
+        conn.share = share.map(Box::new);
+        conn
     }
 
     fn drive(&mut self, id: ConnId, conn: &mut Conn, stream: &mut Stream<'_>, now: Instant) {
         let before = conn.held_bytes();
+        let mut limiter = self.limiter.take();
         let mut cx = self.context(id, now);
         loop {
             let received = stream.recv(|bytes| conn.input(bytes, &mut cx));
             if stream.peer_closed() {
                 conn.input_end();
             }
-            let mut sent = 0;
-            loop {
-                let taken = match conn.output_body() {
-                    Some(body) => stream.send_body(body),
-                    None => stream.send(conn.output()),
-                };
-                if taken == 0 {
-                    break;
-                }
-                sent += taken;
-                conn.advance(taken, &mut cx);
-            }
+            let sent = hand_over(conn, stream, &mut limiter, &mut cx);
             if conn.must_abort() {
                 stream.abort();
                 break;
@@ -169,6 +218,7 @@ impl<L: Loader> Application for HttpService<L> {
         if conn.wants_close() {
             stream.close();
         }
+        self.limiter = limiter;
         self.account(before, conn);
     }
 
@@ -201,6 +251,9 @@ impl<L: Loader> Application for HttpService<L> {
         conn.hang_up(&mut self.context(id, now));
         if conn.is_waiting() {
             self.site.forget(Waiter(id.to_u64()));
+        }
+        if let (Some(limiter), Some(share)) = (&mut self.limiter, &conn.share) {
+            limiter.end(share);
         }
         self.held_bytes -= conn.held_bytes();
     }

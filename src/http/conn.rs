@@ -15,6 +15,7 @@ use super::chunked::Chunked;
 use super::discard::Discard;
 use super::guard::Proof;
 use super::noted::{Noted, Remote};
+use super::rate::Share;
 use super::response::{self, Connection};
 use super::scan::{HeadScanner, Scan};
 use super::stream::Stream;
@@ -45,6 +46,8 @@ pub struct Conn {
     pub(super) remote: Remote,
     /// For the access log, if there is one.
     pub(super) noted: Option<Box<Noted>>,
+    /// What it may send, if that is limited.
+    pub share: Option<Box<Share>>,
 }
 
 #[derive(Debug, Default)]

@@ -36,6 +36,7 @@ pub mod negotiate;
 pub mod noted;
 pub mod policy;
 pub mod range;
+pub mod rate;
 pub mod request;
 pub mod response;
 pub mod scan;

@@ -28,8 +28,8 @@ pub struct Policy {
     pub access: Prefixes<Networks>,
     /// Who must prove to be somebody for what is beneath a prefix. The longest prefix decides, alone.
     pub auth: Prefixes<Realm>,
-    /// The health check's name; `None`: there is none.
-    health: Option<Vec<u8>>,
+    /// The health check's name, as [`name_of`](crate::site::prefixes::name_of) makes it; `None`: there is none.
+    pub health: Option<Vec<u8>>,
 }
 
 impl Default for Policy {
@@ -52,6 +52,11 @@ impl Policy {
     pub fn set_health_path(&mut self, path: Option<&str>) -> Result<(), PathError> {
         self.health = path.map(name_of).transpose()?;
         Ok(())
+    }
+
+    /// Whether nothing is said of any name but the health check's.
+    pub fn is_plain(&self) -> bool {
+        self.rules.is_empty() && self.access.is_empty() && self.auth.is_empty()
     }
 
     /// Whether `name` is that of the health check.

@@ -63,6 +63,8 @@ pub struct Stream<'a> {
     socket: &'a mut tcp::Socket<'static>,
     text: &'a mut Text,
     allowance: Allowance,
+    /// The application hands over no more for now, bytes.
+    most: usize,
     /// What became of it in this turn.
     pub(super) outcome: Outcome,
 }
@@ -78,6 +80,8 @@ pub(super) struct Outcome {
     pub was_held_back: bool,
     /// It has more, which may be sent when the socket's buffer has room.
     pub wants_room: bool,
+    /// It has more, which it does not want to be sent before then.
+    pub waits_until: Option<Instant>,
     /// It has nothing more to send.
     pub closed: bool,
     /// It gives up.
@@ -95,6 +99,7 @@ impl<'a> Stream<'a> {
             socket,
             text,
             allowance,
+            most: usize::MAX,
             outcome: Outcome::default(),
         }
     }
@@ -132,6 +137,18 @@ impl<'a> Stream<'a> {
         held.end - held.start
     }
 
+    /// Of what is handed over from now on no more than `most` bytes are taken: the application keeps to a rate of its
+    /// own.
+    pub fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// The application has more to send, and keeps it back until then: it is driven again at that time, and until then
+    /// nobody is to blame that nothing moves.
+    pub fn wait_until(&mut self, at: Instant) {
+        self.outcome.waits_until = Some(at);
+    }
+
     /// Hands bytes over for sending, which are copied; returns how many there was
     /// room for.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
@@ -150,6 +167,7 @@ impl<'a> Stream<'a> {
     }
 
     fn hand_over(&mut self, bytes: &[u8]) -> usize {
+        let bytes = &bytes[..bytes.len().min(self.most)];
         let mut allowed = (bytes.len() as u64).min(self.allowance.bytes) as usize;
         if allowed < bytes.len() {
             self.outcome.was_held_back = true;
@@ -161,6 +179,7 @@ impl<'a> Stream<'a> {
         let sent = self.socket.send_slice(&bytes[..allowed]).unwrap_or(0);
         self.outcome.wants_room |= sent < allowed;
         self.allowance.bytes -= sent as u64;
+        self.most -= sent;
         self.outcome.sent += sent;
         sent
     }

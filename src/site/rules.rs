@@ -150,6 +150,11 @@ impl Rules {
         }
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty()
+    }
+
     /// Where `name` leads, if there is a rule for it; and what of it goes behind that.
     pub fn find<'n>(&self, name: &'n [u8]) -> Option<(&Lead, Option<&'n [u8]>)> {
         if !self.exact.is_empty()

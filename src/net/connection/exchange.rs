@@ -94,6 +94,7 @@ impl<A: Application> Connection<A> {
         self.sender
             .note_handed_over(outcome.sent, has_more, &allowance, now);
         self.is_paced = has_more && allowance.by_pace;
+        self.waits_until = outcome.waits_until;
         self.closed |= outcome.closed;
         outcome
     }
@@ -154,7 +155,7 @@ impl<A: Application> Connection<A> {
             true => self.sender.pace_at(now),
             false => None,
         };
-        let times = [at, self.sender.next_at(), held, paced];
+        let times = [at, self.sender.next_at(), held, paced, self.waits_until];
         Next::Until(times.into_iter().flatten().min())
     }
 

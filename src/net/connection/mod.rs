@@ -58,6 +58,8 @@ pub struct Connection<A: Application> {
     pub counted_bytes: usize,
     /// It has more to send, and its pace keeps it back.
     is_paced: bool,
+    /// Its application has more to send, and keeps that back until then.
+    waits_until: Option<Instant>,
     /// The peer's FIN had come when ours was sent.
     is_passive: bool,
     /// The number of the first byte that the application has not taken.
@@ -130,6 +132,7 @@ impl<A: Application> Connection<A> {
             sender: Sender::new(made, path, now),
             counted_bytes: 0,
             is_paced: false,
+            waits_until: None,
             is_passive: false,
             rcv_base: made.rcv_nxt,
             said: Sent {
@@ -145,6 +148,7 @@ impl<A: Application> Connection<A> {
                 at: now,
                 window_una: made.snd_nxt,
                 window_since: now,
+                was_kept_back: false,
             },
         }
     }
@@ -299,9 +303,8 @@ impl<A: Application> Connection<A> {
     /// When it must have a turn though it has no socket.
     pub fn asleep_until(&self, limits: &Limits) -> Instant {
         let patience = self.patience_ends(limits);
-        self.sender
-            .held_until()
-            .map_or(patience, |until| until.min(patience))
+        let times = [self.sender.held_until(), self.waits_until];
+        times.into_iter().flatten().fold(patience, Instant::min)
     }
 
     /// Whether its socket holds nothing that the record does not.

@@ -20,6 +20,8 @@ pub(super) struct Progress {
     /// SND.UNA at the beginning of the time that the rate is averaged over.
     pub(super) window_una: u32,
     pub(super) window_since: Instant,
+    /// In that time the application kept something back.
+    pub(super) was_kept_back: bool,
 }
 
 /// Which limit has ended a connection.
@@ -51,6 +53,7 @@ impl<A: Application> Connection<A> {
             if waits.stage == Stage::Response && self.waits.stage != Stage::Response {
                 self.progress.window_una = snd_una;
                 self.progress.window_since = now;
+                self.progress.was_kept_back = false;
             }
             self.waits = waits;
             self.since = now;
@@ -60,6 +63,13 @@ impl<A: Application> Connection<A> {
         let begins = was_empty && self.progress.snd_end != snd_end;
         if self.progress.snd_una != snd_una || begins || (was_empty && is_new) {
             self.progress.at = now;
+        }
+        // What we keep back ourselves is no fault of the peer's, but to acknowledge the rest is its business.
+        if let Some(until) = self.waits_until {
+            self.progress.was_kept_back = true;
+            if self.sender.unacknowledged() == 0 {
+                self.progress.at = until.max(now);
+            }
         }
         self.progress.snd_una = snd_una;
         self.progress.snd_end = snd_end;
@@ -117,7 +127,8 @@ impl<A: Application> Connection<A> {
         let least = u64::from(limits.min_send_bytes_per_s) * RATE_WINDOW.secs();
         progress.window_una = progress.snd_una;
         progress.window_since = now;
-        let moves_slowly = (1..least).contains(&acknowledged.into());
+        let was_kept_back = std::mem::take(&mut progress.was_kept_back);
+        let moves_slowly = (1..least).contains(&acknowledged.into()) && !was_kept_back;
         let is_slow = moves_slowly && self.sender.unacknowledged() > 0;
         is_slow.then_some(Expired::SendRate)
     }
