@@ -3,11 +3,12 @@
 
 use crate::access_log::Log;
 use crate::config::{DRAIN_LIMIT, FILE_JOBS};
+use crate::http::Hosts;
 use crate::net::figures::Listing;
 use crate::net::{Secret, Stack, StackConfig};
 use crate::relay::{self, Relay};
 use crate::service::HttpService;
-use crate::site::{Limits, PoolLoader, Root, Site};
+use crate::site::{Limits, PoolLoader, Roots, Site};
 use crate::stats::Snapshot;
 use crate::worker::{self, Control, Remote, Waker, Worker};
 use crate::xsk::Xsk;
@@ -117,6 +118,15 @@ impl Drop for Obituary {
     }
 }
 
+/// What all workers serve.
+#[derive(Debug, Clone)]
+pub struct Serves {
+    /// The directories of all hosts.
+    pub roots: Arc<Roots>,
+    /// The same hosts by name.
+    pub hosts: Arc<Hosts>,
+}
+
 /// The running workers.
 pub struct Fleet {
     stack: StackConfig,
@@ -124,7 +134,7 @@ pub struct Fleet {
     secret: Secret,
     /// Time zero of all workers: sequence numbers and cookies are made of time.
     origin: Instant,
-    root: Arc<Root>,
+    serves: Serves,
     body_bytes: usize,
     log: Option<Log>,
     spin: Duration,
@@ -136,7 +146,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// No workers yet; the `workers` to come have such stacks, serve `root`, each with
+    /// No workers yet; the `workers` to come have such stacks, serve `serves`, each with
     /// `body_bytes` in memory before it reads in small pieces, write to `log`, and spin
     /// for `spin` before they sleep.
     ///
@@ -145,7 +155,7 @@ impl Fleet {
     pub fn new(
         workers: usize,
         stack: StackConfig,
-        root: Arc<Root>,
+        serves: Serves,
         body_bytes: usize,
         log: Option<Log>,
         spin: Duration,
@@ -160,7 +170,7 @@ impl Fleet {
             stack,
             secret: secret()?,
             origin: Instant::now(),
-            root,
+            serves,
             body_bytes,
             log,
             spin,
@@ -185,7 +195,7 @@ impl Fleet {
             outcome: None,
             to: self.ended.clone(),
         };
-        let (stack, root, spin) = (self.stack.clone(), self.root.clone(), self.spin);
+        let (stack, serves, spin) = (self.stack.clone(), self.serves.clone(), self.spin);
         let (secret, origin, body_bytes) = (self.secret, self.origin, self.body_bytes);
         let log = self.log.as_ref().map(Log::batch);
         let (runtime, (built, remote)) = (Handle::current(), std::sync::mpsc::channel());
@@ -193,9 +203,11 @@ impl Fleet {
         let body = move || {
             pin(queue, core);
             let wake = waker.clone();
-            let loader = PoolLoader::new(runtime, root, FILE_JOBS, move || wake.wake());
+            let loader = PoolLoader::new(runtime, serves.roots, FILE_JOBS, move || wake.wake());
             let site = Site::new(loader, Limits::default());
-            let service = HttpService::new(site, body_bytes, SystemTime::now()).with_log(log);
+            let service = HttpService::new(site, body_bytes, SystemTime::now())
+                .with_hosts(serves.hosts)
+                .with_log(log);
             let stack = Stack::new(&stack, &secret, service);
             let (worker, remote) = Worker::new(socket, stack, waker, relay, origin, spin);
             let _ = built.send(remote);

@@ -8,11 +8,12 @@
 
 use crate::access_log::{self, Log};
 use crate::config::{self, Config};
-use crate::fleet::{self, Fleet};
+use crate::fleet::{self, Fleet, Serves};
+use crate::http::Hosts;
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
 use crate::report::{self, Ready, Reporter};
-use crate::site::Root;
+use crate::site::{Root, Roots};
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
@@ -163,7 +164,8 @@ fn require_privileges() -> Result<(), Error> {
 
 async fn serve(config: &Config) -> Result<(), Error> {
     let mut signals = Signals::new(config.access_log.is_some())?;
-    let root = Arc::new(Root::open(&config.root)?.listing(config.list));
+    let roots = Arc::new(roots(&config.hosts)?);
+    let hosts = Arc::new(hosts(&config.hosts));
     let open = |(target, format)| Log::open(target, format);
     let log = config.access_log.clone().map(open).transpose()?;
     // Followed first, looked at then: nothing is missed in between.
@@ -197,7 +199,7 @@ async fn serve(config: &Config) -> Result<(), Error> {
     let mut fleet = Fleet::new(
         queues.len(),
         stack,
-        root,
+        Serves { roots, hosts },
         config.body_bytes / queues.len(),
         log,
         config.spin,
@@ -211,6 +213,25 @@ async fn serve(config: &Config) -> Result<(), Error> {
     fleet.drain(signals.end()).await?;
     attachment.detach()?;
     Ok(())
+}
+
+/// The directories of all hosts, open.
+fn roots(hosts: &[config::Host]) -> Result<Roots, Error> {
+    let open = |host: &config::Host| Ok(Root::open(&host.root)?.listing(host.list));
+    let roots = hosts
+        .iter()
+        .map(open)
+        .collect::<Result<Vec<Root>, Error>>()?;
+    Ok(Roots::new(roots))
+}
+
+/// The same hosts by name.
+fn hosts(hosts: &[config::Host]) -> Hosts {
+    let mut hosts = hosts.iter();
+    let default = hosts.next().map(|host| host.http.clone());
+    let mut by_name = Hosts::new(default.unwrap_or_default());
+    hosts.for_each(|host| by_name.add(&host.names, host.http.clone()));
+    by_name
 }
 
 /// What must hold of the device, and the queues to serve.

@@ -3,15 +3,17 @@
 //! knows no HTTP.
 
 use crate::access_log::Batch;
-use crate::http::{Conn, Context, Counters, Date, Limits};
+use crate::http::{Conn, Context, Counters, Date, Hosts, Limits};
 use crate::net::{Application, ConnId, Duration, Instant, Stage, Stream, Waits};
 use crate::site::{Event, Loader, Now, Site, Waiter};
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The HTTP server of one worker.
 pub struct HttpService<L> {
     site: Site<L>,
+    hosts: Arc<Hosts>,
     date: Date,
     /// When it will say the wrong second.
     date_until: Instant,
@@ -36,6 +38,7 @@ impl<L: Loader> HttpService<L> {
     pub fn new(site: Site<L>, generous_bytes: usize, wall: SystemTime) -> HttpService<L> {
         HttpService {
             site,
+            hosts: Arc::default(),
             date: Date::new(wall),
             date_until: Instant::ZERO,
             ticked_at: Instant::ZERO,
@@ -50,6 +53,12 @@ impl<L: Loader> HttpService<L> {
     /// The same with an access log, if one is to be written.
     pub fn with_log(mut self, log: Option<Batch>) -> Self {
         self.log = log;
+        self
+    }
+
+    /// The same with other hosts than the default one, whose roots the site's loader has in the same order.
+    pub fn with_hosts(mut self, hosts: Arc<Hosts>) -> Self {
+        self.hosts = hosts;
         self
     }
 
@@ -101,6 +110,7 @@ impl<L: Loader> HttpService<L> {
 
     fn context(&mut self, id: ConnId, now: Instant) -> Context<'_, L> {
         Context {
+            hosts: &self.hosts,
             site: &mut self.site,
             now: since_start(now),
             date: &self.date,

@@ -11,7 +11,7 @@ use super::input::Input;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
-use xdphttpd::http::{Conn, Context, Counters, Date, Limits};
+use xdphttpd::http::{Conn, Context, Counters, Date, Hosts, Limits};
 use xdphttpd::site::{InlineLoader, Root, Site, Waiter};
 use xdphttpd::wire::SplitMix;
 
@@ -58,6 +58,7 @@ pub fn run(site: &Path, input: &[u8]) {
 
 /// The server's side of a connection, and what it has sent.
 struct Client {
+    hosts: Hosts,
     site: Site<InlineLoader>,
     conn: Conn,
     date: Date,
@@ -80,6 +81,7 @@ impl Client {
             trailer_bytes: 16,
         };
         Client {
+            hosts: Hosts::default(),
             site: Site::new(InlineLoader::new(root), xdphttpd::site::Limits::default()),
             conn: Conn::new(),
             date: Date::new(UNIX_EPOCH),
@@ -96,6 +98,7 @@ impl Client {
 
     fn with<T>(&mut self, act: impl FnOnce(&mut Conn, &mut Context<'_, InlineLoader>) -> T) -> T {
         let mut context = Context {
+            hosts: &self.hosts,
             site: &mut self.site,
             now: Duration::from_secs(1_000),
             date: &self.date,

@@ -19,7 +19,7 @@ use super::stream::{Part, Stream};
 use super::target::Target;
 use super::wishes::Wishes;
 use crate::site::resolve::{Refusal, resolve};
-use crate::site::{Entry, File, Find, Loader, Representation, View};
+use crate::site::{Entry, File, Find, HostId, Loader, Representation, View};
 
 impl Conn {
     /// Answers bytes that are no acceptable head.
@@ -38,6 +38,7 @@ impl Conn {
                 head_only,
                 connection: Connection::Close,
                 name_len: 0,
+                host: HostId::DEFAULT,
             },
             cx,
         );
@@ -79,6 +80,7 @@ impl Conn {
             head_only: request.method == Method::Head,
             connection: self.connection_after(request, cx),
             name_len: 0,
+            host: cx.hosts.choose(request.authority()),
         };
         match request.action(cx.limits) {
             Action::Find(target) => self.look_up(target, asked, Wishes::of(request), cx),
@@ -127,7 +129,7 @@ impl Conn {
             name_len: self.head.len(),
             ..asked
         };
-        let found = cx.site.find(&self.head, cx.waiter, cx.now);
+        let found = cx.site.find(asked.host, &self.head, cx.waiter, cx.now);
         if let Some(query) = target.query {
             self.head.push(b'?');
             self.head.extend_from_slice(query);

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use xdphttpd::access_log::Batch;
-use xdphttpd::http::{self, Conn, Context, Counters, Date};
+use xdphttpd::http::{self, Conn, Context, Counters, Date, Hosts};
 use xdphttpd::site::{InlineLoader, Limits, Loader, Now, Root, Site, Waiter};
 
 /// The example date of RFC 9110 section 5.6.7.
@@ -150,6 +150,7 @@ pub fn bad_request_then(connection: &str) -> String {
 
 /// The server's side of one connection, and what it has sent.
 pub struct Client<L> {
+    pub hosts: Hosts,
     pub site: Site<L>,
     pub conn: Conn,
     pub now: Now,
@@ -166,6 +167,7 @@ pub struct Client<L> {
 impl<L: Loader> Client<L> {
     pub fn new(loader: L) -> Self {
         Client {
+            hosts: Hosts::default(),
             site: Site::new(loader, Limits::default()),
             conn: Conn::new(),
             now: Duration::from_secs(1_000),
@@ -187,6 +189,7 @@ impl<L: Loader> Client<L> {
     fn context(&mut self) -> (&mut Conn, Context<'_, L>) {
         let context = Context {
             frugal: self.frugal,
+            hosts: &self.hosts,
             site: &mut self.site,
             now: self.now,
             date: &self.date,

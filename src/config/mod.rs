@@ -1,13 +1,18 @@
 //! Validated settings: what the rest of the program is given, with every limit
-//! named and explained.
+//! named and explained. What the site's flags and the file have in common is put together in [`host`].
 
 use crate::access_log;
 use crate::cli::{self, Cli};
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
+pub use host::Host;
+
 use bytesize::ByteSize;
 use rustix::system::sysinfo;
 use std::path::PathBuf;
 use std::time::Duration;
+
+mod file;
+mod host;
 
 /// How long responses in flight may take to finish after SIGTERM.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -75,6 +80,12 @@ pub enum Error {
         /// What there is.
         machine: ByteSize,
     },
+    /// The configuration file is none.
+    #[error(transparent)]
+    File(#[from] file::ReadError),
+    /// A setting of a host cannot be.
+    #[error(transparent)]
+    Host(#[from] host::Error),
 }
 
 /// Which XDP mode is wanted.
@@ -87,10 +98,8 @@ pub use crate::xsk::CopyMode;
 pub struct Config {
     /// The device's name.
     pub dev: String,
-    /// The directory served.
-    pub root: PathBuf,
-    /// Whether directories without an index are listed.
-    pub list: bool,
+    /// What is served: the default host, and those that have names.
+    pub hosts: Vec<Host>,
     /// The TCP port served.
     pub port: u16,
     /// Whether any destination address is served.
@@ -127,14 +136,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Validates the command line.
+    /// Reads the configuration file, if there is one, and validates it and the command line.
     ///
     /// # Errors
-    /// The first flag whose value cannot be.
+    /// The first flag or key whose value cannot be.
     pub fn new(cli: Cli) -> Result<Config, Error> {
         if cli.port == 0 {
             return Err(Error::Port);
         }
+        let file = cli.config.as_deref().map(file::File::read).transpose()?;
+        let flags = file::Table::from(&cli.site);
         let (limits, body_bytes) = limits(&cli.limits)?;
         let stats = match cli.stats {
             Some(seconds) if !(0.1..=1e9).contains(&seconds) => return Err(Error::Stats(seconds)),
@@ -164,8 +175,7 @@ impl Config {
                 cli::Congestion::None => Algorithm::None,
             },
             dev: cli.dev,
-            root: cli.root,
-            list: cli.list,
+            hosts: host::hosts(file.as_ref(), &flags)?,
             port: cli.port,
             any_address: cli.any_address,
             force: cli.force,
