@@ -274,7 +274,7 @@ struct OneFile {
 
 impl Loader for OneFile {
     fn submit(&mut self, job: Job) -> Result<(), Job> {
-        let Job::Open { name, .. } = job else {
+        let Job::Open { host, name, .. } = job else {
             return Err(job);
         };
         let validator = Validator {
@@ -290,7 +290,7 @@ impl Loader for OneFile {
             variants: Vec::new(),
             read_at: UNIX_EPOCH,
         };
-        self.done.push_back(Done::Open { name, found });
+        self.done.push_back(Done::Open { host, name, found });
         Ok(())
     }
 

@@ -23,13 +23,9 @@ pub struct Cli {
     #[arg(short, long, value_name = "DEVICE")]
     pub dev: String,
 
-    /// Directory to serve
-    #[arg(long, value_name = "DIR")]
-    pub root: PathBuf,
-
-    /// List directories that have no index.html
-    #[arg(long)]
-    pub list: bool,
+    /// Settings of the site, and of further hosts by name, in TOML; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// TCP port to serve
     #[arg(long, value_name = "PORT", default_value_t = 80)]
@@ -127,9 +123,26 @@ pub struct Cli {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
+    /// What is served
+    #[command(flatten)]
+    pub site: Site,
+
     /// How many, how much, how long
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// The flags that the configuration file has too, by the same names.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Site")]
+pub struct Site {
+    /// Directory to serve
+    #[arg(long, value_name = "DIR", required_unless_present = "config")]
+    pub root: Option<PathBuf>,
+
+    /// List directories that have no index
+    #[arg(long)]
+    pub list: bool,
 }
 
 /// The flags that bound what the server holds and how long it waits; numbers are

@@ -3,13 +3,13 @@
 
 use crate::access_log::Log;
 use crate::config::{DRAIN_LIMIT, FILE_JOBS};
-use crate::http::Policy;
+use crate::http::Hosts;
 use crate::http::rate::Limiter;
 use crate::net::figures::Listing;
 use crate::net::{Secret, Stack, StackConfig};
 use crate::relay::{self, Relay};
 use crate::service::HttpService;
-use crate::site::{Limits, PoolLoader, Root, Site};
+use crate::site::{Limits, PoolLoader, Roots, Site};
 use crate::stats::Snapshot;
 use crate::worker::{self, Control, Remote, Waker, Worker};
 use crate::xsk::Xsk;
@@ -119,6 +119,15 @@ impl Drop for Obituary {
     }
 }
 
+/// What all workers serve.
+#[derive(Debug, Clone)]
+pub struct Serves {
+    /// The directories of all hosts.
+    pub roots: Arc<Roots>,
+    /// The same hosts by name.
+    pub hosts: Arc<Hosts>,
+}
+
 /// The running workers.
 pub struct Fleet {
     stack: StackConfig,
@@ -126,10 +135,9 @@ pub struct Fleet {
     secret: Secret,
     /// Time zero of all workers: sequence numbers and cookies are made of time.
     origin: Instant,
-    root: Arc<Root>,
+    serves: Serves,
     body_bytes: usize,
     log: Option<Log>,
-    policy: Arc<Policy>,
     limiter: Option<Limiter>,
     spin: Duration,
     /// For the workers that are still to be started.
@@ -140,7 +148,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// No workers yet; the `workers` to come have such stacks, serve `root`, each with
+    /// No workers yet; the `workers` to come have such stacks, serve `serves`, each with
     /// `body_bytes` in memory before it reads in small pieces, write to `log`, and spin
     /// for `spin` before they sleep.
     ///
@@ -149,7 +157,7 @@ impl Fleet {
     pub fn new(
         workers: usize,
         stack: StackConfig,
-        root: Arc<Root>,
+        serves: Serves,
         body_bytes: usize,
         log: Option<Log>,
         spin: Duration,
@@ -164,10 +172,9 @@ impl Fleet {
             stack,
             secret: secret()?,
             origin: Instant::now(),
-            root,
+            serves,
             body_bytes,
             log,
-            policy: Arc::default(),
             limiter: None,
             spin,
             workers: Vec::new(),
@@ -176,9 +183,8 @@ impl Fleet {
         })
     }
 
-    /// Workers to come decide about requests by `policy`, and each of them sends no faster than `limiter` lets it.
-    pub fn set_http(&mut self, policy: Policy, limiter: Option<Limiter>) {
-        self.policy = policy.into();
+    /// Each of the workers to come sends no faster than `limiter` lets it.
+    pub fn limit(&mut self, limiter: Option<Limiter>) {
         self.limiter = limiter;
     }
 
@@ -197,20 +203,20 @@ impl Fleet {
             outcome: None,
             to: self.ended.clone(),
         };
-        let (stack, root, spin) = (self.stack.clone(), self.root.clone(), self.spin);
+        let (stack, serves, spin) = (self.stack.clone(), self.serves.clone(), self.spin);
         let (secret, origin, body_bytes) = (self.secret, self.origin, self.body_bytes);
         let log = self.log.as_ref().map(Log::batch);
-        let (policy, limiter) = (self.policy.clone(), self.limiter.clone());
+        let limiter = self.limiter.clone();
         let (runtime, (built, remote)) = (Handle::current(), std::sync::mpsc::channel());
         // Built in its thread: what a worker holds never crosses threads.
         let body = move || {
             pin(queue, core);
             let wake = waker.clone();
-            let loader = PoolLoader::new(runtime, root, FILE_JOBS, move || wake.wake());
+            let loader = PoolLoader::new(runtime, serves.roots, FILE_JOBS, move || wake.wake());
             let site = Site::new(loader, Limits::default());
             let service = HttpService::new(site, body_bytes, SystemTime::now())
+                .with_hosts(serves.hosts)
                 .with_log(log)
-                .with_policy(policy)
                 .with_limiter(limiter);
             let stack = Stack::new(&stack, &secret, service);
             let (worker, remote) = Worker::new(socket, stack, waker, relay, origin, spin);

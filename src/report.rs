@@ -59,7 +59,7 @@ impl Ready {
             device.name,
             if zero_copy { "zero copy" } else { "copy" },
             plural(sockets.len() as u64, "queue"),
-            config.root.display(),
+            config.hosts[0].root.display(),
         ))
     }
 

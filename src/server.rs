@@ -8,12 +8,13 @@
 
 use crate::access_log::{self, Log};
 use crate::config::{self, Config};
-use crate::fleet::{self, Fleet};
-use crate::http::{self, rate::Limiter};
+use crate::fleet::{self, Fleet, Serves};
+use crate::http::Hosts;
+use crate::http::rate::Limiter;
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
 use crate::report::{self, Ready, Reporter};
-use crate::site::Root;
+use crate::site::{Root, Roots};
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
@@ -164,7 +165,8 @@ fn require_privileges() -> Result<(), Error> {
 
 async fn serve(config: &Config) -> Result<(), Error> {
     let mut signals = Signals::new(config.access_log.is_some())?;
-    let root = Arc::new(Root::open(&config.root)?.listing(config.list));
+    let roots = Arc::new(roots(&config.hosts)?);
+    let hosts = Arc::new(hosts(&config.hosts));
     let open = |(target, format)| Log::open(target, format);
     let log = config.access_log.clone().map(open).transpose()?;
     // Followed first, looked at then: nothing is missed in between.
@@ -198,18 +200,14 @@ async fn serve(config: &Config) -> Result<(), Error> {
     let mut fleet = Fleet::new(
         queues.len(),
         stack,
-        root,
+        Serves { roots, hosts },
         config.body_bytes / queues.len(),
         log,
         config.spin,
     )?;
-    let policy = http::Policy {
-        health: config.health.clone(),
-        ..http::Policy::default()
-    };
     let share = |rate: u64| (rate / queues.len() as u64).max(1);
     let limiter = Limiter::new(config.rate, config.rate_total.map(share));
-    fleet.set_http(policy, limiter);
+    fleet.limit(limiter);
     for (socket, core) in sockets.into_iter().zip(cores) {
         fleet.start(socket, core)?;
     }
@@ -219,6 +217,25 @@ async fn serve(config: &Config) -> Result<(), Error> {
     fleet.drain(signals.end()).await?;
     attachment.detach()?;
     Ok(())
+}
+
+/// The directories of all hosts, open.
+fn roots(hosts: &[config::Host]) -> Result<Roots, Error> {
+    let open = |host: &config::Host| Ok(Root::open(&host.root)?.listing(host.list));
+    let roots = hosts
+        .iter()
+        .map(open)
+        .collect::<Result<Vec<Root>, Error>>()?;
+    Ok(Roots::new(roots))
+}
+
+/// The same hosts by name.
+fn hosts(hosts: &[config::Host]) -> Hosts {
+    let mut hosts = hosts.iter();
+    let default = hosts.next().map(|host| host.http.clone());
+    let mut by_name = Hosts::new(default.unwrap_or_default());
+    hosts.for_each(|host| by_name.add(&host.names, host.http.clone()));
+    by_name
 }
 
 /// What must hold of the device, and the queues to serve.

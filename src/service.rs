@@ -4,7 +4,7 @@
 
 use crate::access_log::Batch;
 use crate::http::rate::Limiter;
-use crate::http::{Conn, Context, Counters, Date, Limits, Policy, Verified};
+use crate::http::{Conn, Context, Counters, Date, Hosts, Limits, Verified};
 use crate::net::{Application, ConnId, Duration, Instant, Stage, Stream, Waits};
 use crate::site::{Event, Loader, Now, Site, Waiter};
 use std::net::SocketAddrV4;
@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The HTTP server of one worker.
 pub struct HttpService<L> {
     site: Site<L>,
+    hosts: Arc<Hosts>,
     date: Date,
     /// When it will say the wrong second.
     date_until: Instant,
@@ -26,7 +27,6 @@ pub struct HttpService<L> {
     /// Bytes that are.
     held_bytes: u64,
     log: Option<Batch>,
-    policy: Arc<Policy>,
     verified: Verified,
     limiter: Option<Limiter>,
     /// What requests may take.
@@ -41,13 +41,13 @@ impl<L: Loader> HttpService<L> {
     pub fn new(site: Site<L>, generous_bytes: usize, wall: SystemTime) -> HttpService<L> {
         HttpService {
             site,
+            hosts: Arc::default(),
             date: Date::new(wall),
             date_until: Instant::ZERO,
             ticked_at: Instant::ZERO,
             generous_bytes: generous_bytes as u64,
             held_bytes: 0,
             log: None,
-            policy: Arc::default(),
             verified: Verified::default(),
             limiter: None,
             limits: Limits::default(),
@@ -61,15 +61,15 @@ impl<L: Loader> HttpService<L> {
         self
     }
 
-    /// The same with something to say about requests before the site is asked.
-    pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
-        self.policy = policy;
-        self
-    }
-
     /// The same with its responses sent no faster than that, if that is limited.
     pub fn with_limiter(mut self, limiter: Option<Limiter>) -> Self {
         self.limiter = limiter;
+        self
+    }
+
+    /// The same with other hosts than the default one, whose roots the site's loader has in the same order.
+    pub fn with_hosts(mut self, hosts: Arc<Hosts>) -> Self {
+        self.hosts = hosts;
         self
     }
 
@@ -121,13 +121,13 @@ impl<L: Loader> HttpService<L> {
 
     fn context(&mut self, id: ConnId, now: Instant) -> Context<'_, L> {
         Context {
+            hosts: &self.hosts,
             site: &mut self.site,
             now: since_start(now),
             date: &self.date,
             waiter: Waiter(id.to_u64()),
             frugal: self.held_bytes > self.generous_bytes,
             limits: &self.limits,
-            policy: &self.policy,
             verified: &mut self.verified,
             log: self.log.as_mut(),
             counters: &mut self.counters,

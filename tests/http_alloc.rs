@@ -82,7 +82,7 @@ fn a_warm_request_allocates_nothing() {
         ("private/x", b"secret"),
     ]);
     let mut client = fixture.client();
-    client.policy = policy();
+    client.set_policy(policy());
     client.sent.reserve(1024 * 1024);
     let requests: [&[u8]; 12] = [
         b"GET /dir/a.html?q=1 HTTP/1.1\r\nHost: x\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n",

@@ -202,7 +202,7 @@ struct TroubledLoader {
 
 impl Loader for TroubledLoader {
     fn submit(&mut self, job: Job) -> Result<(), Job> {
-        let Job::Open { name, .. } = &job else {
+        let Job::Open { host, name, .. } = &job else {
             return Err(job);
         };
         let found = match &**name {
@@ -211,6 +211,7 @@ impl Loader for TroubledLoader {
             _ => return Err(job),
         };
         self.done = Some(Done::Open {
+            host: *host,
             name: name.clone(),
             found,
         });

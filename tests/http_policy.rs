@@ -59,7 +59,7 @@ fn private() -> Policy {
 
 fn client(fixture: &Fixture, policy: Policy) -> Client<InlineLoader> {
     let mut client = fixture.client();
-    client.policy = policy;
+    client.set_policy(policy);
     client
 }
 
@@ -426,8 +426,12 @@ fn health_is_told_to_everybody() {
         let got = client.exchange(&get(target, ""));
         assert_same(&got, forbidden().as_bytes(), target);
     }
-    client.policy = Policy::default();
-    assert_eq!(client.policy.set_health_path(Some("/up/")), Ok(()));
+    let health_at = |path| {
+        let mut policy = Policy::default();
+        policy.set_health_path(path).expect("a path");
+        policy
+    };
+    client.set_policy(health_at(Some("/up/")));
     let got = client.exchange(&get("/up/", ""));
     assert_same(&got, format!("{head}ok\n").as_bytes(), "/up/");
     assert_same(
@@ -435,13 +439,13 @@ fn health_is_told_to_everybody() {
         not_found("").as_bytes(),
         target,
     );
-    assert_eq!(client.policy.set_health_path(None), Ok(()));
+    client.set_policy(health_at(None));
     assert_same(
         &client.exchange(&get("/up/", "")),
         not_found("").as_bytes(),
         "off",
     );
-    assert!(client.policy.set_health_path(Some("up")).is_err());
+    assert!(Policy::default().set_health_path(Some("up")).is_err());
 }
 
 #[test]
@@ -525,7 +529,7 @@ impl Loader for Slow {
 fn passwords_are_looked_at_once_in_a_while() {
     let fixture = fixture();
     let mut client = Client::new(Slow::new(&fixture));
-    client.policy = private();
+    client.set_policy(private());
     client.site.loader().is_held = false;
     let want = fixture.ok("private/x", "application/octet-stream", "");
     for (later, asked) in [
@@ -548,7 +552,9 @@ fn passwords_are_looked_at_once_in_a_while() {
     let hash = "$2a$04$DCq7YPn5Rq63x1Lad4cll.gPqnXZmDhhq3zJUTSJckzck53/zZY4W";
     let users = [("ann".to_owned(), hash.parse().expect("a hash"))];
     let changed = Realm::new("the attic", users).expect("a realm");
-    assert!(client.policy.auth.insert("/private", changed).is_ok());
+    let mut policy = private();
+    assert!(policy.auth.insert("/private", changed).is_ok());
+    client.set_policy(policy);
     let got = client.exchange(&get("/private/x", ANN));
     assert_same(
         &got,
@@ -561,7 +567,7 @@ fn passwords_are_looked_at_once_in_a_while() {
 fn a_crowd_of_guesses_is_told_to_come_again() {
     let fixture = fixture();
     let mut client = Client::new(Slow::new(&fixture));
-    client.policy = private();
+    client.set_policy(private());
     let guess = |number: usize| {
         let credentials = BASE64_STANDARD.encode(format!("ann:{number}"));
         get(
@@ -620,7 +626,7 @@ fn a_server_that_goes_finishes_what_was_asked() {
         ),
     ] {
         let mut client = Client::new(Slow::new(&fixture));
-        client.policy = private();
+        client.set_policy(private());
         client.feed(&get("/private/x", fields));
         assert!(client.conn.in_response() && client.conn.held_bytes() > 0);
         client.conn.shut_down();
@@ -635,7 +641,7 @@ fn a_server_that_goes_finishes_what_was_asked() {
 fn secrets_are_in_no_log() {
     let fixture = fixture();
     let mut client = Client::new(Slow::new(&fixture));
-    client.policy = private();
+    client.set_policy(private());
     client.feed(&get("/private/x", ANN));
     let text = format!("{:?} {:?}", client.conn, client.site.loader().held);
     for secret in ["sesame", "YW5uOnNlc2FtZQ", "115, 101, 115, 97, 109, 101"] {

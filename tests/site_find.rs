@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http_support::{Fixture, modified};
 use xdphttpd::site::{
-    Body, Done, Entry, Event, Find, Found, InlineLoader, Job, Limits, Loader, MAX_AGE, Now,
+    Body, Done, Entry, Event, Find, Found, HostId, InlineLoader, Job, Limits, Loader, MAX_AGE, Now,
     REFRESH_AFTER, Root, Site, Waiter,
 };
 
@@ -82,7 +82,7 @@ fn site(fixture: &Fixture) -> (Site<TestLoader>, Rc<RefCell<Log>>) {
 
 /// The entry of a name, waiting for it if need be.
 fn get<L: Loader>(site: &mut Site<L>, name: &str, now: Now) -> Rc<Entry> {
-    match site.find(name.as_bytes(), Waiter(1), now) {
+    match site.find(HostId::DEFAULT, name.as_bytes(), Waiter(1), now) {
         Find::Ready(entry) => entry,
         Find::Pending => match site.poll() {
             Some(Event::Entry {
@@ -113,7 +113,12 @@ fn an_unchanged_file_is_checked_but_not_read_again() {
     assert_eq!(content(&first), b"one");
 
     assert!(matches!(
-        site.find(b"a", Waiter(1), START + REFRESH_AFTER - MILLISECOND),
+        site.find(
+            HostId::DEFAULT,
+            b"a",
+            Waiter(1),
+            START + REFRESH_AFTER - MILLISECOND
+        ),
         Find::Ready(_)
     ));
     assert_eq!(log.borrow().opens, 1);
@@ -122,7 +127,10 @@ fn an_unchanged_file_is_checked_but_not_read_again() {
     assert_eq!(log.borrow().found, ["file", "unchanged"]);
     let third = START + MAX_AGE + REFRESH_AFTER - MILLISECOND;
     assert!(
-        matches!(site.find(b"a", Waiter(1), third), Find::Ready(_)),
+        matches!(
+            site.find(HostId::DEFAULT, b"a", Waiter(1), third),
+            Find::Ready(_)
+        ),
         "its age counts from the check"
     );
     assert_eq!(log.borrow().opens, 2);
@@ -193,7 +201,7 @@ fn an_entry_in_demand_is_served_while_it_is_renewed() {
     let aging = START + REFRESH_AFTER;
     for _ in 0..3 {
         assert!(
-            matches!(site.find(b"a", Waiter(1), aging), Find::Ready(entry) if content(&entry) == b"one")
+            matches!(site.find(HostId::DEFAULT, b"a", Waiter(1), aging), Find::Ready(entry) if content(&entry) == b"one")
         );
     }
     assert_eq!(log.borrow().opens, 2, "one check, however many hits");
@@ -201,7 +209,7 @@ fn an_entry_in_demand_is_served_while_it_is_renewed() {
     assert!(site.poll().is_none(), "nobody waited for it");
     let later = aging + REFRESH_AFTER - MILLISECOND;
     assert!(
-        matches!(site.find(b"a", Waiter(1), later), Find::Ready(entry) if content(&entry) == b"two")
+        matches!(site.find(HostId::DEFAULT, b"a", Waiter(1), later), Find::Ready(entry) if content(&entry) == b"two")
     );
     assert_eq!(log.borrow().opens, 2);
 }
@@ -213,11 +221,14 @@ fn everybody_who_waits_for_a_name_shares_one_look_up() {
     log.borrow_mut().held = true;
     for waiter in 1..=4 {
         assert!(matches!(
-            site.find(b"a", Waiter(waiter), START),
+            site.find(HostId::DEFAULT, b"a", Waiter(waiter), START),
             Find::Pending
         ));
     }
-    assert!(matches!(site.find(b"b", Waiter(5), START), Find::Pending));
+    assert!(matches!(
+        site.find(HostId::DEFAULT, b"b", Waiter(5), START),
+        Find::Pending
+    ));
     assert_eq!(log.borrow().opens, 2);
     site.forget(Waiter(2));
     log.borrow_mut().held = false;
@@ -241,13 +252,16 @@ fn a_full_loader_refuses_what_is_not_in_memory_and_keeps_serving_what_is() {
     let (mut site, log) = site(&fixture);
     get(&mut site, "a", START);
     log.borrow_mut().full = true;
-    assert!(matches!(site.find(b"b", Waiter(1), START), Find::Refused));
     assert!(matches!(
-        site.find(b"a", Waiter(1), START + REFRESH_AFTER),
+        site.find(HostId::DEFAULT, b"b", Waiter(1), START),
+        Find::Refused
+    ));
+    assert!(matches!(
+        site.find(HostId::DEFAULT, b"a", Waiter(1), START + REFRESH_AFTER),
         Find::Ready(_)
     ));
     assert!(matches!(
-        site.find(b"a", Waiter(1), START + MAX_AGE),
+        site.find(HostId::DEFAULT, b"a", Waiter(1), START + MAX_AGE),
         Find::Refused
     ));
     log.borrow_mut().full = false;

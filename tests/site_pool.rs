@@ -10,8 +10,8 @@ use http_support::Fixture;
 use tokio::runtime::{Builder, Runtime};
 use xdphttpd::password::{Hash, Question};
 use xdphttpd::site::{
-    Body, Done, Entry, Event, Find, Found, Job, Limits, Loader, PoolLoader, ReadError, Root, Site,
-    Waiter,
+    Body, Done, Entry, Event, Find, Found, HostId, Job, Limits, Loader, PoolLoader, ReadError,
+    Root, Roots, Site, Waiter,
 };
 
 /// Long enough that only a lost wake-up exceeds it.
@@ -28,7 +28,7 @@ fn runtime() -> Runtime {
 
 fn loader(fixture: &Fixture, runtime: &Runtime, max_jobs: usize) -> (PoolLoader, Receiver<()>) {
     let (wake, woken) = channel();
-    let root = Arc::new(Root::open(fixture.path()).unwrap());
+    let root = Arc::new(Roots::from(Root::open(fixture.path()).unwrap()));
     let loader = PoolLoader::new(runtime.handle().clone(), root, max_jobs, move || {
         let _ = wake.send(());
     });
@@ -55,7 +55,10 @@ fn entries_and_chunks_come_back_from_the_pool() {
     let (loader, woken) = loader(&fixture, &runtime, 16);
     let mut site = Site::new(loader, Limits::default());
 
-    assert!(matches!(site.find(b"a", Waiter(1), START), Find::Pending));
+    assert!(matches!(
+        site.find(HostId::DEFAULT, b"a", Waiter(1), START),
+        Find::Pending
+    ));
     let Event::Entry {
         waiter: Waiter(1),
         entry,
@@ -68,7 +71,10 @@ fn entries_and_chunks_come_back_from_the_pool() {
     };
     assert!(matches!(&file.identity.body, Body::Memory(bytes) if *bytes == b"one"[..]));
 
-    assert!(matches!(site.find(b"big", Waiter(2), START), Find::Pending));
+    assert!(matches!(
+        site.find(HostId::DEFAULT, b"big", Waiter(2), START),
+        Find::Pending
+    ));
     let Event::Entry {
         waiter: Waiter(2),
         entry,
@@ -106,6 +112,7 @@ fn no_more_jobs_are_taken_than_the_limit_allows() {
     let runtime = runtime();
     let (mut loader, woken) = loader(&fixture, &runtime, 3);
     let job = |name: &str| Job::Open {
+        host: HostId::DEFAULT,
         name: name.as_bytes().into(),
         known: None,
     };
@@ -122,7 +129,7 @@ fn no_more_jobs_are_taken_than_the_limit_allows() {
     assert_eq!(loader.outstanding(), 3);
     assert!(loader.submit(job("late")).is_err());
     let done = loader.completed().unwrap();
-    assert!(matches!(done, Done::Open { name, found: Found::File { .. } } if *name == *b"a"));
+    assert!(matches!(done, Done::Open { name, found: Found::File { .. }, .. } if *name == *b"a"));
     loader.submit(job("a")).unwrap();
 }
 
@@ -138,7 +145,7 @@ fn many_names_and_many_waiters_all_get_theirs() {
     for waiter in 0..200 {
         let name = format!("f{}", waiter % 50);
         assert!(matches!(
-            site.find(name.as_bytes(), Waiter(waiter), START),
+            site.find(HostId::DEFAULT, name.as_bytes(), Waiter(waiter), START),
             Find::Pending
         ));
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use xdphttpd::http::access::Networks;
 use xdphttpd::http::auth::Realm;
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
-use xdphttpd::http::{Conn, Context, Counters, Date, Limits, Policy, Verified};
+use xdphttpd::http::{Conn, Context, Counters, Date, Host, Hosts, Limits, Policy, Verified};
 use xdphttpd::site::rules::{Code, Scope};
 use xdphttpd::site::{InlineLoader, Root, Site, Waiter};
 use xdphttpd::wire::SplitMix;
@@ -63,11 +63,11 @@ pub fn run(site: &Path, input: &[u8]) {
 
 /// The server's side of a connection, and what it has sent.
 struct Client {
+    hosts: Hosts,
     site: Site<InlineLoader>,
     conn: Conn,
     date: Date,
     limits: Limits,
-    policy: Policy,
     verified: Verified,
     frugal: bool,
     counters: Counters,
@@ -87,6 +87,9 @@ impl Client {
             trailer_bytes: 16,
         };
         Client {
+            hosts: Hosts::new(Host {
+                policy: policy(settings & GUARDED != 0),
+            }),
             site: Site::new(InlineLoader::new(root), xdphttpd::site::Limits::default()),
             conn: Conn::new(),
             date: Date::new(UNIX_EPOCH),
@@ -97,7 +100,6 @@ impl Client {
             },
             frugal: settings & FRUGAL != 0,
             counters: Counters::default(),
-            policy: policy(settings & GUARDED != 0),
             verified: Verified::default(),
             sent: Vec::new(),
         }
@@ -105,13 +107,13 @@ impl Client {
 
     fn with<T>(&mut self, act: impl FnOnce(&mut Conn, &mut Context<'_, InlineLoader>) -> T) -> T {
         let mut context = Context {
+            hosts: &self.hosts,
             site: &mut self.site,
             now: Duration::from_secs(1_000),
             date: &self.date,
             waiter: Waiter(1),
             frugal: self.frugal,
             limits: &self.limits,
-            policy: &self.policy,
             verified: &mut self.verified,
             log: None,
             counters: &mut self.counters,

@@ -19,7 +19,7 @@ use super::status::Status;
 use super::stream::{Part, Stream};
 use super::wishes::Wishes;
 use crate::site::rules::Code;
-use crate::site::{Entry, File, Loader, Representation};
+use crate::site::{Entry, File, HostId, Loader, Representation};
 
 impl Conn {
     /// Answers bytes that are no acceptable head.
@@ -38,6 +38,7 @@ impl Conn {
                 head_only,
                 connection: Connection::Close,
                 name_len: 0,
+                host: HostId::DEFAULT,
             },
             cx,
         );
@@ -79,10 +80,11 @@ impl Conn {
             head_only: request.method == Method::Head,
             connection: self.connection_after(request, cx),
             name_len: 0,
+            host: cx.hosts.choose(request.authority()),
         };
         match request.action(cx.limits) {
             Action::Find(target) => {
-                let credentials = credentials(request, cx);
+                let credentials = credentials(request, asked.host, cx);
                 self.look_up(target, asked, Wishes::of(request), credentials, cx);
             }
             Action::Options => self.answer_options(asked, cx),
@@ -333,8 +335,12 @@ fn ranges(wishes: &Wishes<'_>, file: &Representation, asked: Asked) -> Wanted {
 
 /// The credentials of `request`, where some may be needed. There is one such field (RFC 9110 section 11.6.2); of two
 /// nobody knows which counts.
-fn credentials<'b, L>(request: &Request<'_, 'b>, cx: &Context<'_, L>) -> Option<&'b [u8]> {
-    if cx.policy.auth.is_empty() {
+fn credentials<'b, L>(
+    request: &Request<'_, 'b>,
+    host: HostId,
+    cx: &Context<'_, L>,
+) -> Option<&'b [u8]> {
+    if cx.hosts.get(host).policy.auth.is_empty() {
         return None;
     }
     let mut values = request.header("authorization");

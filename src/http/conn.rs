@@ -20,7 +20,7 @@ use super::response::{self, Connection};
 use super::scan::{HeadScanner, Scan};
 use super::stream::Stream;
 use super::wishes::Wishes;
-use crate::site::{Event, Loader};
+use crate::site::{Event, HostId, Loader};
 
 /// What the head buffer may keep between requests. Common heads fit; only a redirect with a long query does not.
 const KEPT_HEAD_BYTES: usize = 1024;
@@ -74,6 +74,8 @@ pub(super) struct Asked {
     pub(super) connection: Connection,
     /// Length of the name at the beginning of [`Conn::head`]; a query follows after its question mark.
     pub(super) name_len: usize,
+    /// Whose the target is.
+    pub(super) host: HostId,
 }
 
 #[derive(Debug)]

@@ -113,6 +113,11 @@ impl<'b> Fields<'b> {
         }
     }
 
+    /// The value of `Host`.
+    pub fn host(&self) -> Option<&'b [u8]> {
+        self.host
+    }
+
     /// What follows the head (RFC 9112 sections 6.1 and 6.3). What 1.0 says about transfer codings cannot be trusted.
     ///
     /// # Errors

@@ -65,7 +65,8 @@ impl Conn {
             Err(Refusal::Malformed) => return self.answer_page(Status::BadRequest, asked, cx),
             Err(Refusal::NoSuchName) => return self.answer_page(Status::NotFound, asked, cx),
         }
-        if cx.policy.is_health(&self.head) {
+        let policy = &cx.hosts.get(asked.host).policy;
+        if policy.is_health(&self.head) {
             return self.answer_health(asked, cx);
         }
         let name_len = self.head.len();
@@ -79,7 +80,7 @@ impl Conn {
             credentials,
             is_rewritten: false,
         };
-        match cx.policy.is_plain() {
+        match policy.is_plain() {
             true => self.find(way, cx),
             false => self.judge(way, cx),
         }
@@ -87,7 +88,7 @@ impl Conn {
 
     /// Decides whether the client may ask for this name.
     fn judge<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
-        let policy = cx.policy;
+        let policy = &cx.hosts.get(way.asked.host).policy;
         let name = &self.head[..way.asked.name_len];
         if let Some((networks, _)) = policy.access.longest(name)
             && !networks.allow(*self.remote.0.ip())
@@ -137,7 +138,7 @@ impl Conn {
             return;
         };
         let name = &self.head[..proof.asked.name_len];
-        let policy = cx.policy;
+        let policy = &cx.hosts.get(proof.asked.host).policy;
         match policy.auth.longest(name) {
             Some((realm, _)) if !holds => {
                 return self.answer_unauthorized(realm, proof.asked, cx);
@@ -158,7 +159,7 @@ impl Conn {
 
     /// Finds out whether the name leads somewhere else.
     fn lead<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
-        let policy = cx.policy;
+        let policy = &cx.hosts.get(way.asked.host).policy;
         let name_len = way.asked.name_len;
         match policy.rules.find(&self.head[..name_len]) {
             Some((Lead::Redirect(code, location), rest)) if !way.is_rewritten => {
@@ -201,7 +202,7 @@ impl Conn {
         }
         match cx
             .site
-            .find(&self.head[..asked.name_len], cx.waiter, cx.now)
+            .find(asked.host, &self.head[..asked.name_len], cx.waiter, cx.now)
         {
             Find::Ready(entry) => self.answer(&entry, asked, &wishes, cx),
             Find::Pending => self.phase = Phase::Waiting(asked, wishes.keep()),

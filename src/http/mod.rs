@@ -5,8 +5,9 @@
 //! 1. [`scan`] finds where its head ends, however it is cut up on the way (RFC 9112 section 2).
 //! 2. [`request`] parses and validates the head, once, where it lies: its [`target`], and what its fields say of
 //!    framing. A [`chunked`] body is read to its end before the answer, and the head kept till then.
-//! 3. The target's path becomes a name. The [`policy`] may have something to say about it; else [`Site::find`] makes it
-//!    an entry, now or by an [`Event`](crate::site::Event).
+//! 3. The authority chooses among the [`hosts`], and the target's path becomes a name. The host's [`policy`] may have
+//!    something to say about it; else [`Site::find`] makes it an entry, now or by an
+//!    [`Event`](crate::site::Event).
 //! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready. What
 //!    the request [`wishes`] decides about that: its coding ([`negotiate`]), whether the client has it
 //!    ([`conditional`]), the parts of it ([`range`], [`multipart`]).
@@ -30,6 +31,7 @@ pub mod date;
 mod discard;
 mod fields;
 mod guard;
+pub mod hosts;
 pub mod limits;
 pub mod multipart;
 pub mod negotiate;
@@ -48,6 +50,7 @@ pub mod wishes;
 
 pub use conn::Conn;
 pub use date::Date;
+pub use hosts::{Host, HostName, HostNameError, Hosts};
 pub use limits::Limits;
 pub use policy::Policy;
 pub use status::Status;
@@ -56,6 +59,8 @@ pub use verified::Verified;
 /// What a connection needs from its worker for the time of one call.
 #[derive(Debug)]
 pub struct Context<'a, L> {
+    /// Whose the files may be, and how they are sent.
+    pub hosts: &'a Hosts,
     /// The files.
     pub site: &'a mut Site<L>,
     /// Monotonic time.
@@ -68,8 +73,6 @@ pub struct Context<'a, L> {
     pub frugal: bool,
     /// What requests may take.
     pub limits: &'a Limits,
-    /// What is decided about them before the site is asked.
-    pub policy: &'a Policy,
     /// Whose passwords have been looked at.
     pub verified: &'a mut Verified,
     /// The access log, if there is one.

@@ -94,6 +94,7 @@ pub struct Request<'h, 'b> {
     /// What the client expects before it sends that.
     pub expects: Expects,
     keep_alive: bool,
+    host: Option<&'b [u8]>,
     headers: &'h [httparse::Header<'b>],
 }
 
@@ -138,8 +139,17 @@ impl<'h, 'b> Request<'h, 'b> {
             body: fields.body(minor_version)?,
             expects: fields.expects(minor_version),
             keep_alive: fields.keep_alive(minor_version),
+            host: fields.host(),
             headers,
         })
+    }
+
+    /// Whose the target is: host and port as they were sent, if they were.
+    pub fn authority(&self) -> Option<&'b [u8]> {
+        match self.form {
+            Form::Absolute(authority, _) => Some(authority),
+            _ => self.host,
+        }
     }
 
     /// The values of the field `name`, in the order they were sent.
@@ -195,7 +205,7 @@ impl<'h, 'b> Request<'h, 'b> {
             Method::Get | Method::Head => {}
         }
         match self.form {
-            Form::Origin(target) | Form::Absolute(target) => Action::Find(target),
+            Form::Origin(target) | Form::Absolute(_, target) => Action::Find(target),
             Form::Authority | Form::Asterisk => Action::Refuse(Status::BadRequest),
         }
     }

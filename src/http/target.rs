@@ -18,8 +18,8 @@ pub struct Target<'b> {
 pub enum Form<'b> {
     /// `/path?query`; `Host` has the rest.
     Origin(Target<'b>),
-    /// `http://host/path?query`; `Host` does not matter (RFC 9112 section 3.2.2).
-    Absolute(Target<'b>),
+    /// `http://host/path?query`: the authority, and the rest; `Host` does not matter (RFC 9112 section 3.2.2).
+    Absolute(&'b [u8], Target<'b>),
     /// `host:port`, of CONNECT alone.
     Authority,
     /// `*`, the server itself, of OPTIONS alone.
@@ -40,7 +40,10 @@ impl<'b> Form<'b> {
             _ if target.contains(&b'#') => return Err(Status::BadRequest),
             b"*" if method == Method::Options => Form::Asterisk,
             [b'/', ..] => Form::Origin(Target::split(target)),
-            _ => Form::Absolute(Target::split(after_authority(target)?)),
+            _ => {
+                let (authority, rest) = split_authority(target)?;
+                Form::Absolute(authority, Target::split(rest))
+            }
         };
         Ok(form)
     }
@@ -64,8 +67,8 @@ fn parse_authority(target: &[u8]) -> Option<Form<'_>> {
     (authority.has_host && authority.has_port).then_some(Form::Authority)
 }
 
-/// Path and query of an absolute-form target.
-fn after_authority(target: &[u8]) -> Result<&[u8], Status> {
+/// The authority of an absolute-form target, and its path and query.
+fn split_authority(target: &[u8]) -> Result<(&[u8], &[u8]), Status> {
     let mark = target
         .windows(3)
         .position(|window| window == b"://")
@@ -81,7 +84,7 @@ fn after_authority(target: &[u8]) -> Result<&[u8], Status> {
         return Err(Status::BadRequest);
     }
     if scheme.eq_ignore_ascii_case(b"http") {
-        Ok(&rest[len..])
+        Ok(rest.split_at(len))
     } else if scheme.eq_ignore_ascii_case(b"https") {
         // It may be answered on a secured connection only (RFC 9110 section 7.4).
         Err(Status::MisdirectedRequest)

@@ -4,11 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::Weighter;
 use quick_cache::unsync;
+use quick_cache::{Equivalent, Weighter};
 
-use super::Now;
 use super::entry::{Body, Entry};
+use super::{HostId, Now};
 
 /// An entry is not served when its last check is older than this.
 pub const MAX_AGE: Duration = Duration::from_secs(1);
@@ -37,6 +37,26 @@ pub(super) enum Lookup {
     Absent,
 }
 
+/// A name of one host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    host: HostId,
+    name: Arc<[u8]>,
+}
+
+/// The same borrowed. Both hash alike, for an `Arc` does as what is in it.
+#[derive(Hash)]
+struct KeyRef<'n> {
+    host: HostId,
+    name: &'n [u8],
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.host == key.host && *self.name == *key.name
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Slot {
     entry: Rc<Entry>,
@@ -47,20 +67,20 @@ struct Slot {
 #[derive(Debug, Clone)]
 struct Weight;
 
-impl Weighter<Arc<[u8]>, Slot> for Weight {
-    fn weight(&self, name: &Arc<[u8]>, slot: &Slot) -> u64 {
+impl Weighter<Key, Slot> for Weight {
+    fn weight(&self, key: &Key, slot: &Slot) -> u64 {
         let content = slot.entry.representations().map(|part| match &part.body {
             Body::Memory(bytes) => (part.head.len() + bytes.len()) as u64,
             Body::Open(_) => OPEN_FILE_WEIGHT_BYTES,
         });
-        ENTRY_WEIGHT_BYTES + name.len() as u64 + content.sum::<u64>()
+        ENTRY_WEIGHT_BYTES + key.name.len() as u64 + content.sum::<u64>()
     }
 }
 
-/// Entries by name within a budget of bytes; those asked for again outlive those asked for once.
+/// Entries by host and name within a budget of bytes; those asked for again outlive those asked for once.
 #[derive(Debug)]
 pub(super) struct Cache {
-    slots: unsync::Cache<Arc<[u8]>, Slot, Weight>,
+    slots: unsync::Cache<Key, Slot, Weight>,
 }
 
 impl Cache {
@@ -74,8 +94,8 @@ impl Cache {
         }
     }
 
-    pub(super) fn look_up(&self, name: &[u8], now: Now) -> Lookup {
-        let Some(slot) = self.slots.get(name) else {
+    pub(super) fn look_up(&self, host: HostId, name: &[u8], now: Now) -> Lookup {
+        let Some(slot) = self.slots.get(&KeyRef { host, name }) else {
             return Lookup::Absent;
         };
         let entry = slot.entry.clone();
@@ -87,8 +107,9 @@ impl Cache {
     }
 
     /// Keeps `entry` as the truth at `checked`.
-    pub(super) fn insert(&mut self, name: Arc<[u8]>, entry: Rc<Entry>, checked: Now) {
-        self.slots.insert(name, Slot { entry, checked });
+    pub(super) fn insert(&mut self, host: HostId, name: Arc<[u8]>, entry: Rc<Entry>, checked: Now) {
+        let key = Key { host, name };
+        self.slots.insert(key, Slot { entry, checked });
     }
 
     /// Gives the descriptors of the files kept open back, except those that connections still read from.

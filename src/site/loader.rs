@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Waiter;
-use super::files::{self, Found, OpenFile, ReadError, Root};
+use super::files::{self, Found, OpenFile, ReadError};
+use super::host::{HostId, Roots};
 use super::version::Versions;
 use crate::password::Question;
 
@@ -15,6 +16,8 @@ use crate::password::Question;
 pub enum Job {
     /// Look a name and its sidecars up, and read those that are small.
     Open {
+        /// Whose name it is.
+        host: HostId,
         /// The name, as [`resolve`](super::resolve::resolve) gave it; that of a directory perhaps with a
         /// [`View`](super::View) behind it.
         name: Arc<[u8]>,
@@ -46,6 +49,8 @@ pub enum Job {
 pub enum Done {
     /// A name was looked up.
     Open {
+        /// Whose name it is.
+        host: HostId,
         /// The name.
         name: Arc<[u8]>,
         /// What it stands for.
@@ -71,11 +76,14 @@ pub enum Done {
 
 impl Job {
     /// Does the work; blocks as long as the file system does, or takes the processor for as long as a hash costs.
-    pub fn run(self, root: &Root) -> Done {
+    pub fn run(self, roots: &Roots) -> Done {
         match self {
-            Job::Open { name, known } => {
-                let found = files::open(root, &name, known.as_deref());
-                Done::Open { name, found }
+            Job::Open { host, name, known } => {
+                let found = match roots.get(host) {
+                    Some(root) => files::open(root, &name, known.as_deref()),
+                    None => Found::NotFound,
+                };
+                Done::Open { host, name, found }
             }
             Job::Read {
                 waiter,
@@ -111,15 +119,15 @@ pub trait Loader {
 /// tests and simulations, where the order of events must repeat.
 #[derive(Debug)]
 pub struct InlineLoader {
-    root: Root,
+    roots: Roots,
     done: VecDeque<Done>,
 }
 
 impl InlineLoader {
-    /// A loader of files beneath `root`.
-    pub fn new(root: Root) -> Self {
+    /// A loader of files beneath `roots`.
+    pub fn new(roots: impl Into<Roots>) -> Self {
         InlineLoader {
-            root,
+            roots: roots.into(),
             done: VecDeque::new(),
         }
     }
@@ -127,7 +135,7 @@ impl InlineLoader {
 
 impl Loader for InlineLoader {
     fn submit(&mut self, job: Job) -> Result<(), Job> {
-        self.done.push_back(job.run(&self.root));
+        self.done.push_back(job.run(&self.roots));
         Ok(())
     }
 

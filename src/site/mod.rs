@@ -25,6 +25,7 @@ mod compress;
 mod directory;
 mod entry;
 mod files;
+mod host;
 pub mod listing;
 mod loader;
 mod media_type;
@@ -40,6 +41,7 @@ pub use coding::Coding;
 pub(crate) use entry::http_date;
 pub use entry::{Body, Entry, File, Representation};
 pub use files::{CACHED_FILE_BYTES, Found, OpenFile, ReadError, Root, RootError};
+pub use host::{HostId, Roots};
 pub use listing::View;
 pub use loader::{Done, InlineLoader, Job, Loader};
 pub use pool::{MAX_JOBS, PoolLoader};
@@ -140,13 +142,14 @@ struct Check {
     waiters: Vec<Waiter>,
 }
 
-/// The files beneath one root, as one worker sees them.
+/// The files beneath the roots of all hosts, as one worker sees them.
 #[derive(Debug)]
 pub struct Site<L> {
     loader: L,
     limits: Limits,
     cache: Cache,
-    checks: HashMap<Arc<[u8]>, Check>,
+    /// By host, as far as there was anything to check.
+    checks: Vec<HashMap<Arc<[u8]>, Check>>,
     reads_in_flight: usize,
     reads_in_line: VecDeque<Job>,
     verifications: Verifications,
@@ -162,7 +165,7 @@ impl<L: Loader> Site<L> {
             loader,
             limits,
             cache: Cache::new(limits.cache_bytes),
-            checks: HashMap::new(),
+            checks: Vec::new(),
             reads_in_flight: 0,
             reads_in_line: VecDeque::new(),
             verifications: Verifications::default(),
@@ -171,17 +174,17 @@ impl<L: Loader> Site<L> {
         }
     }
 
-    /// What `name`, a result of [`resolve`](resolve::resolve), stands for. Allocates nothing when it is fresh.
-    pub fn find(&mut self, name: &[u8], waiter: Waiter, now: Now) -> Find {
-        match self.cache.look_up(name, now) {
+    /// What `name`, a result of [`resolve`](resolve::resolve), stands for at `host`. Allocates nothing when it is fresh.
+    pub fn find(&mut self, host: HostId, name: &[u8], waiter: Waiter, now: Now) -> Find {
+        match self.cache.look_up(host, name, now) {
             Lookup::Fresh(entry) => Find::Ready(entry),
             Lookup::Aging(entry) => {
                 // When the loader refuses, the next hit tries again.
-                self.check(name, Some(entry.clone()), None, now);
+                self.check(host, name, Some(entry.clone()), None, now);
                 Find::Ready(entry)
             }
-            Lookup::Stale(entry) => self.wait_for(name, Some(entry), waiter, now),
-            Lookup::Absent => self.wait_for(name, None, waiter, now),
+            Lookup::Stale(entry) => self.wait_for(host, name, Some(entry), waiter, now),
+            Lookup::Absent => self.wait_for(host, name, None, waiter, now),
         }
     }
 
@@ -203,7 +206,7 @@ impl<L: Loader> Site<L> {
                 return Some(event);
             }
             match self.loader.completed()? {
-                Done::Open { name, found } => self.finish_check(name, found),
+                Done::Open { host, name, found } => self.finish_check(host, name, found),
                 Done::Read {
                     waiter,
                     offset,
@@ -226,7 +229,7 @@ impl<L: Loader> Site<L> {
     /// Nobody is behind `waiter` any more. Takes time in proportion to what is outstanding, so it is meant for
     /// connections that end while they wait. Reads already under way still produce their event.
     pub fn forget(&mut self, waiter: Waiter) {
-        for check in self.checks.values_mut() {
+        for check in self.checks.iter_mut().flat_map(HashMap::values_mut) {
             check.waiters.retain(|&other| other != waiter);
         }
         self.reads_in_line
@@ -253,12 +256,13 @@ impl<L: Loader> Site<L> {
 
     fn wait_for(
         &mut self,
+        host: HostId,
         name: &[u8],
         known: Option<Rc<Entry>>,
         waiter: Waiter,
         now: Now,
     ) -> Find {
-        if self.check(name, known, Some(waiter), now) {
+        if self.check(host, name, known, Some(waiter), now) {
             Find::Pending
         } else {
             Find::Refused
@@ -268,12 +272,17 @@ impl<L: Loader> Site<L> {
     /// Has `name` looked at, unless that is under way already. False when the loader refuses.
     fn check(
         &mut self,
+        host: HostId,
         name: &[u8],
         known: Option<Rc<Entry>>,
         waiter: Option<Waiter>,
         now: Now,
     ) -> bool {
-        if let Some(check) = self.checks.get_mut(name) {
+        if self.checks.len() <= host.index() {
+            self.checks.resize_with(host.index() + 1, HashMap::new);
+        }
+        let checks = &mut self.checks[host.index()];
+        if let Some(check) = checks.get_mut(name) {
             check.waiters.extend(waiter);
             return true;
         }
@@ -282,6 +291,7 @@ impl<L: Loader> Site<L> {
         if self
             .loader
             .submit(Job::Open {
+                host,
                 name: name.clone(),
                 known: versions,
             })
@@ -289,7 +299,7 @@ impl<L: Loader> Site<L> {
         {
             return false;
         }
-        self.checks.insert(
+        checks.insert(
             name,
             Check {
                 started: now,
@@ -300,8 +310,9 @@ impl<L: Loader> Site<L> {
         true
     }
 
-    fn finish_check(&mut self, name: Arc<[u8]>, found: Found) {
-        let Some(check) = self.checks.remove(&name) else {
+    fn finish_check(&mut self, host: HostId, name: Arc<[u8]>, found: Found) {
+        let checks = self.checks.get_mut(host.index());
+        let Some(check) = checks.and_then(|checks| checks.remove(&name)) else {
             return;
         };
         let entry = Entry::from_found(&name, found).map(Rc::new).or(check.known);
@@ -313,7 +324,7 @@ impl<L: Loader> Site<L> {
             self.cache.release_files();
         }
         // The file was looked at after the check had started: counting from its start never overstates freshness.
-        self.cache.insert(name, entry.clone(), check.started);
+        self.cache.insert(host, name, entry.clone(), check.started);
         let events = check.waiters.into_iter().map(|waiter| Event::Entry {
             waiter,
             entry: entry.clone(),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::runtime::Handle;
 
-use super::files::Root;
+use super::host::Roots;
 use super::loader::{Done, Job, Loader};
 
 /// Jobs that a worker may have outstanding. A thousand waiting requests mean a file system that has stalled or cannot
@@ -16,7 +16,7 @@ pub const MAX_JOBS: usize = 1024;
 /// Runs jobs on the blocking threads of a tokio runtime and wakes the worker when one is done.
 pub struct PoolLoader {
     runtime: Handle,
-    root: Arc<Root>,
+    roots: Arc<Roots>,
     wake: Arc<dyn Fn() + Send + Sync>,
     sender: Sender<Done>,
     receiver: Receiver<Done>,
@@ -25,19 +25,19 @@ pub struct PoolLoader {
 }
 
 impl PoolLoader {
-    /// A loader of files beneath `root` that has at most `max_jobs` outstanding.
+    /// A loader of files beneath `roots` that has at most `max_jobs` outstanding.
     ///
     /// `wake` is called on a pool thread after each completion can be collected; it must not block.
     pub fn new(
         runtime: Handle,
-        root: Arc<Root>,
+        roots: Arc<Roots>,
         max_jobs: usize,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let (sender, receiver) = channel();
         PoolLoader {
             runtime,
-            root,
+            roots,
             wake: Arc::new(wake),
             sender,
             receiver,
@@ -58,10 +58,10 @@ impl Loader for PoolLoader {
             return Err(job);
         }
         self.outstanding += 1;
-        let (root, sender, wake) = (self.root.clone(), self.sender.clone(), self.wake.clone());
+        let (roots, sender, wake) = (self.roots.clone(), self.sender.clone(), self.wake.clone());
         self.runtime.spawn_blocking(move || {
             // The receiver is gone when the worker has ended: then nobody waits.
-            if sender.send(job.run(&root)).is_ok() {
+            if sender.send(job.run(&roots)).is_ok() {
                 wake();
             }
         });
@@ -78,7 +78,7 @@ impl Loader for PoolLoader {
 impl fmt::Debug for PoolLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolLoader")
-            .field("root", &self.root)
+            .field("roots", &self.roots)
             .field("outstanding", &self.outstanding)
             .field("max_jobs", &self.max_jobs)
             .finish_non_exhaustive()

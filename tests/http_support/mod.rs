@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use xdphttpd::access_log::Batch;
-use xdphttpd::http::{self, Conn, Context, Counters, Date, Policy, Verified};
+use xdphttpd::http::{self, Conn, Context, Counters, Date, Host, Hosts, Policy, Verified};
 use xdphttpd::site::{InlineLoader, Limits, Loader, Now, Root, Site, Waiter};
 
 /// The example date of RFC 9110 section 5.6.7.
@@ -151,12 +151,12 @@ pub fn bad_request_then(connection: &str) -> String {
 
 /// The server's side of one connection, and what it has sent.
 pub struct Client<L> {
+    pub hosts: Hosts,
     pub site: Site<L>,
     pub conn: Conn,
     pub now: Now,
     pub date: Date,
     pub limits: http::Limits,
-    pub policy: Policy,
     pub verified: Verified,
     /// Whom a connection is from.
     pub remote: SocketAddrV4,
@@ -171,12 +171,12 @@ pub struct Client<L> {
 impl<L: Loader> Client<L> {
     pub fn new(loader: L) -> Self {
         Client {
+            hosts: Hosts::default(),
             site: Site::new(loader, Limits::default()),
             conn: Conn::new(),
             now: Duration::from_secs(1_000),
             date: date(),
             limits: http::Limits::default(),
-            policy: Policy::default(),
             verified: Verified::default(),
             remote: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 50_000),
             frugal: false,
@@ -184,6 +184,11 @@ impl<L: Loader> Client<L> {
             counters: Counters::default(),
             sent: Vec::new(),
         }
+    }
+
+    /// Has the only host decide about requests by `policy`.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.hosts = Hosts::new(Host { policy });
     }
 
     /// A second connection to the same site.
@@ -195,12 +200,12 @@ impl<L: Loader> Client<L> {
     fn context(&mut self) -> (&mut Conn, Context<'_, L>) {
         let context = Context {
             frugal: self.frugal,
+            hosts: &self.hosts,
             site: &mut self.site,
             now: self.now,
             date: &self.date,
             waiter: Waiter(7),
             limits: &self.limits,
-            policy: &self.policy,
             verified: &mut self.verified,
             log: self.log.as_mut(),
             counters: &mut self.counters,

@@ -1,14 +1,19 @@
 //! Validated settings: what the rest of the program is given, with every limit
-//! named and explained.
+//! named and explained. What the site's flags and the file have in common is put together in [`host`].
 
 use crate::access_log;
 use crate::cli::{self, Cli};
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
 use crate::site::prefixes::{PathError, name_of};
+pub use host::Host;
+
 use bytesize::ByteSize;
 use rustix::system::sysinfo;
 use std::path::PathBuf;
 use std::time::Duration;
+
+mod file;
+mod host;
 
 /// How long responses in flight may take to finish after SIGTERM.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -89,6 +94,12 @@ pub enum Error {
         /// What there is.
         machine: ByteSize,
     },
+    /// The configuration file is none.
+    #[error(transparent)]
+    File(#[from] file::ReadError),
+    /// A setting of a host cannot be.
+    #[error(transparent)]
+    Host(#[from] host::Error),
 }
 
 /// Which XDP mode is wanted.
@@ -101,10 +112,8 @@ pub use crate::xsk::CopyMode;
 pub struct Config {
     /// The device's name.
     pub dev: String,
-    /// The directory served.
-    pub root: PathBuf,
-    /// Whether directories without an index are listed.
-    pub list: bool,
+    /// What is served: the default host, and those that have names.
+    pub hosts: Vec<Host>,
     /// The TCP port served.
     pub port: u16,
     /// Whether any destination address is served.
@@ -138,8 +147,6 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// The access log and its format, if one is to be written.
     pub access_log: Option<(access_log::Target, access_log::Format)>,
-    /// The name of the health check, if there is one.
-    pub health: Option<Vec<u8>>,
     /// Time between two reports.
     pub stats: Option<Duration>,
     /// Whether only errors are printed.
@@ -147,13 +154,23 @@ pub struct Config {
 }
 
 impl Config {
-    /// Validates the command line.
+    /// Reads the configuration file, if there is one, and validates it and the command line.
     ///
     /// # Errors
-    /// The first flag whose value cannot be.
+    /// The first flag or key whose value cannot be.
     pub fn new(cli: Cli) -> Result<Config, Error> {
         if cli.port == 0 {
             return Err(Error::Port);
+        }
+        let file = cli.config.as_deref().map(file::File::read).transpose()?;
+        let flags = file::Table::from(&cli.site);
+        let mut hosts = host::hosts(file.as_ref(), &flags)?;
+        let health = match cli.health_path.as_str() {
+            "off" => None,
+            path => Some(name_of(path).map_err(Error::HealthPath)?),
+        };
+        for host in &mut hosts {
+            host.http.policy.health = health.clone();
         }
         let (limits, body_bytes) = limits(&cli.limits)?;
         let rate = |flag, rate: Option<ByteSize>| match rate {
@@ -188,8 +205,7 @@ impl Config {
                 cli::Congestion::None => Algorithm::None,
             },
             dev: cli.dev,
-            root: cli.root,
-            list: cli.list,
+            hosts,
             port: cli.port,
             any_address: cli.any_address,
             force: cli.force,
@@ -200,10 +216,6 @@ impl Config {
             rate_total: rate("rate-total", cli.limits.rate_total)?,
             cores: cli.cores,
             access_log: cli.access_log.map(|path| log(path, cli.log_format)),
-            health: match cli.health_path.as_str() {
-                "off" => None,
-                path => Some(name_of(path).map_err(Error::HealthPath)?),
-            },
             stats,
             quiet: cli.quiet,
         })
@@ -367,7 +379,8 @@ mod tests {
             let want = want
                 .map(|name| name.map(|name| name.as_bytes().to_vec()))
                 .map_err(|path| Error::HealthPath(PathError(path.to_owned())));
-            assert_eq!(config(args).map(|config| config.health), want, "{args:?}");
+            let health = |config: Config| config.hosts[0].http.policy.health.clone();
+            assert_eq!(config(args).map(health), want, "{args:?}");
         }
     }
 

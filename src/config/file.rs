@@ -1,0 +1,166 @@
+//! The configuration file as it is written: its keys, and where in it each value stands.
+
+use crate::cli;
+use serde::Deserialize;
+use std::fmt::{self, Display, Formatter};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+/// The keys of the file, and of each host in it. Which of them have a meaning only in one of the two places, the
+/// validation says.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Table {
+    /// Names of the host.
+    pub names: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The other hosts.
+    pub host: Vec<Spanned<Table>>,
+    /// Directory to serve.
+    pub root: Option<PathBuf>,
+    /// Whether directories without an index are listed.
+    pub list: Option<bool>,
+}
+
+/// The flags, as if they stood in a file.
+impl From<&cli::Site> for Table {
+    fn from(flags: &cli::Site) -> Table {
+        Table {
+            root: flags.root.clone(),
+            list: flags.list.then_some(true),
+            ..Table::default()
+        }
+    }
+}
+
+/// A configuration file that was read.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    text: String,
+}
+
+/// Why a file is no configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It cannot be read.
+    #[error("cannot read the configuration file {}: {why}", path.display())]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// It is no TOML, or has keys and values that are not known.
+    #[error("{place}: {why}")]
+    Parse {
+        /// Where.
+        place: Place,
+        /// What the parser said.
+        why: String,
+    },
+}
+
+impl File {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no configuration.
+    pub fn read(path: &Path) -> Result<(File, Table), ReadError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ReadError::Read {
+            path: path.to_owned(),
+            why: error.to_string(),
+        })?;
+        File::parse(path, text)
+    }
+
+    /// Takes `text` as what was read at `path`.
+    ///
+    /// # Errors
+    /// It is no configuration.
+    pub fn parse(path: &Path, text: String) -> Result<(File, Table), ReadError> {
+        let path = path.to_owned();
+        let file = File { path, text };
+        match toml::from_str(&file.text) {
+            Ok(table) => Ok((file, table)),
+            Err(error) => Err(ReadError::Parse {
+                place: file.place(error.span().unwrap_or_default()),
+                why: error.message().trim().replace('\n', ", "),
+            }),
+        }
+    }
+
+    /// The directory that relative paths in the file begin at.
+    pub fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Where something begins that stands in these bytes.
+    pub fn place(&self, bytes: Range<usize>) -> Place {
+        let before = self.text.get(..bytes.start).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        Place {
+            path: self.path.clone(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// A place in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// Its line, from 1 on.
+    pub line: usize,
+    /// The character in that line, from 1 on.
+    pub column: usize,
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.path.display(), self.line, self.column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_configuration_is_said_with_its_place() {
+        let refusal = |text: &str| {
+            let parsed = File::parse("dir/a.toml".as_ref(), text.to_owned());
+            parsed.map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(refusal(""), Ok(()));
+        for (text, begin, words) in [
+            ("a = ", "dir/a.toml:1:", "value"),
+            ("list = true\nröot = \"x\"", "dir/a.toml:2:", "r"),
+            (
+                "\n  rot = \"x\"\n",
+                "dir/a.toml:2:3: ",
+                "unknown field `rot`",
+            ),
+            ("list = \"yes\"", "dir/a.toml:1:8: ", "boolean"),
+            (
+                "[[host]]\nnames = [\"a\", 1]\n",
+                "dir/a.toml:2:15: ",
+                "string",
+            ),
+            (
+                "[[host]]\nnmaes = [\"a\"]\n",
+                "dir/a.toml:2:1: ",
+                "unknown field `nmaes`",
+            ),
+        ] {
+            let why = refusal(text).expect_err(text);
+            assert!(
+                why.starts_with(begin) && why.contains(words),
+                "{text:?}: {why}"
+            );
+            assert!(!why.contains('\n'), "{why}");
+        }
+    }
+}
