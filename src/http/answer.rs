@@ -8,12 +8,15 @@ use bytes::Bytes;
 use super::Context;
 use super::conditional::{self, Verdict};
 use super::conn::{Asked, Conn, Phase};
+use super::cors::{self, Audience, Cors};
 use super::discard::Discard;
+use super::hosts::Host;
+use super::instead::{Problem, Purpose};
 use super::multipart::{self, Boundary};
 use super::negotiate;
 use super::range::{self, ContentRange, Wanted};
 use super::request::{self, Action, Method, Request, RequestBody, Slots};
-use super::response::{self, Connection, Partial};
+use super::response::{self, Connection, End, Partial};
 use super::status::Status;
 use super::stream::{Part, Stream};
 use super::target::Target;
@@ -32,14 +35,17 @@ impl Conn {
         cx.counters.refused_heads += 1;
         self.note(bytes, None, cx);
         let head_only = bytes.starts_with(b"HEAD ");
-        self.answer_page(
+        self.fail(
             status,
             Asked {
                 head_only,
                 connection: Connection::Close,
                 name_len: 0,
                 host: HostId::DEFAULT,
+                audience: Audience::default(),
+                purpose: Purpose::default(),
             },
+            &Wishes::default(),
             cx,
         );
     }
@@ -76,16 +82,23 @@ impl Conn {
     ) {
         cx.counters.requests += 1;
         self.note(head, Some(request), cx);
+        let host = cx.hosts.choose(request.authority());
+        let cors = cx.hosts.get(host).cors.as_ref();
         let asked = Asked {
             head_only: request.method == Method::Head,
             connection: self.connection_after(request, cx),
             name_len: 0,
-            host: cx.hosts.choose(request.authority()),
+            host,
+            audience: cors.map_or_else(Audience::default, |cors| cors.audience(request)),
+            purpose: Purpose::default(),
         };
         match request.action(cx.limits) {
-            Action::Find(target) => self.look_up(target, asked, Wishes::of(request), cx),
-            Action::Options => self.answer_options(asked, cx),
-            Action::Refuse(status) => self.answer_page(status, asked, cx),
+            Action::Find(target) => self.look_up(target, asked, request, cx),
+            Action::Options => match cors.filter(|_| cors::is_preflight(request)) {
+                Some(cors) => self.answer_preflight(cors, asked, cx),
+                None => self.answer_options(asked, cx),
+            },
+            Action::Refuse(status) => self.fail(status, asked, &Wishes::of(request), cx),
         }
     }
 
@@ -112,18 +125,17 @@ impl Conn {
         &mut self,
         target: Target<'_>,
         asked: Asked,
-        wishes: Wishes<'_>,
+        request: &Request<'_, '_>,
         cx: &mut Context<'_, L>,
     ) {
+        let wishes = Wishes::of(request);
         match resolve(target.path, &mut self.head) {
             Ok(()) => {}
-            Err(Refusal::Malformed) => return self.answer_page(Status::BadRequest, asked, cx),
-            Err(Refusal::NoSuchName) => return self.answer_page(Status::NotFound, asked, cx),
+            Err(Refusal::Malformed) => return self.fail(Status::BadRequest, asked, &wishes, cx),
+            Err(Refusal::NoSuchName) => return self.fail(Status::NotFound, asked, &wishes, cx),
         }
-        if let Some(query) = target.query
-            && (self.head.is_empty() || self.head.ends_with(b"/"))
-        {
-            View::of_query(query).append_to(&mut self.head);
+        if self.head.is_empty() || self.head.ends_with(b"/") {
+            view(target, request, cx.hosts.get(asked.host)).append_to(&mut self.head);
         }
         let asked = Asked {
             name_len: self.head.len(),
@@ -137,7 +149,7 @@ impl Conn {
         match found {
             Find::Ready(entry) => self.answer(&entry, asked, &wishes, cx),
             Find::Pending => self.phase = Phase::Waiting(asked, wishes.keep()),
-            Find::Refused => self.answer_page(Status::ServiceUnavailable, asked, cx),
+            Find::Refused => self.fail(Status::ServiceUnavailable, asked, &wishes, cx),
         }
     }
 
@@ -149,12 +161,14 @@ impl Conn {
         wishes: &Wishes<'_>,
         cx: &mut Context<'_, L>,
     ) {
-        match entry {
-            Entry::File(file) => self.answer_file(file, asked, wishes, cx),
-            Entry::Directory => self.answer_redirect(asked, cx),
-            Entry::NotFound => self.answer_page(Status::NotFound, asked, cx),
-            Entry::Forbidden => self.answer_page(Status::Forbidden, asked, cx),
-            Entry::Failed(_) => self.answer_page(Status::InternalServerError, asked, cx),
+        match (entry, asked.purpose) {
+            (_, Purpose::Explain(problem)) => self.explain(entry, problem, asked, wishes, cx),
+            (Entry::File(file), _) => self.answer_file(file, asked, wishes, cx),
+            (_, Purpose::FallBack) => self.fail(Status::NotFound, asked, wishes, cx),
+            (Entry::Directory, _) => self.answer_redirect(asked, cx),
+            (Entry::NotFound, _) => self.answer_missing(asked, wishes, cx),
+            (Entry::Forbidden, _) => self.fail(Status::Forbidden, asked, wishes, cx),
+            (Entry::Failed(_), _) => self.fail(Status::InternalServerError, asked, wishes, cx),
         }
     }
 
@@ -172,13 +186,15 @@ impl Conn {
             Verdict::Proceed => {}
             Verdict::NotModified => return self.answer_not_modified(file, asked, cx),
             Verdict::Failed => {
-                return self.answer_file_page(Status::PreconditionFailed, file, asked, cx);
+                let problem = Problem::with(Status::PreconditionFailed, file);
+                return self.fail(problem, asked, wishes, cx);
             }
         }
         match ranges(wishes, file, asked) {
             Wanted::Whole => self.answer_whole(file, asked, cx),
             Wanted::Nothing => {
-                self.answer_file_page(Status::RangeNotSatisfiable, file, asked, cx);
+                let problem = Problem::with(Status::RangeNotSatisfiable, file);
+                self.fail(problem, asked, wishes, cx);
             }
             Wanted::Parts(parts) => self.answer_parts(file, &parts, asked, cx),
         }
@@ -191,7 +207,7 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         self.head.clear();
-        response::write_ready(&mut self.head, &file.head, cx.date, asked.connection);
+        response::write_ready(&mut self.head, &file.head, &end(asked, cx));
         let body = match asked.head_only {
             true => Part::Memory(Bytes::new()),
             false => multipart::part(file, 0..file.length()),
@@ -214,7 +230,7 @@ impl Conn {
         let body = multipart::body(file, parts, boundary);
         let partial = Partial::Several(boundary, body.length);
         self.head.clear();
-        response::write_partial(&mut self.head, file, &partial, cx.date, asked.connection);
+        response::write_partial(&mut self.head, file, &partial, &end(asked, cx));
         let stream = Some(Stream::new(body.parts));
         self.send(206, Bytes::new(), stream, asked.connection, cx);
     }
@@ -231,12 +247,12 @@ impl Conn {
             of: file.length(),
         });
         self.head.clear();
-        response::write_partial(&mut self.head, file, &partial, cx.date, asked.connection);
+        response::write_partial(&mut self.head, file, &partial, &end(asked, cx));
         self.send_part(206, multipart::part(file, range), asked, cx);
     }
 
     /// Sends a body of one part.
-    fn send_part<L: Loader>(
+    pub(super) fn send_part<L: Loader>(
         &mut self,
         code: u16,
         part: Part,
@@ -257,20 +273,8 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         self.head.clear();
-        response::write_not_modified(&mut self.head, file, cx.date, asked.connection);
+        response::write_not_modified(&mut self.head, file, &end(asked, cx));
         self.send(304, Bytes::new(), None, asked.connection, cx);
-    }
-
-    fn answer_file_page<L: Loader>(
-        &mut self,
-        status: Status,
-        file: &Representation,
-        asked: Asked,
-        cx: &mut Context<'_, L>,
-    ) {
-        self.head.clear();
-        response::write_file_page(&mut self.head, status, file, cx.date, asked.connection);
-        self.send_page(status, asked, cx);
     }
 
     fn answer_redirect<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
@@ -280,29 +284,51 @@ impl Conn {
             &mut self.head,
             name,
             query.strip_prefix(b"?"),
-            cx.date,
-            asked.connection,
+            &end(asked, cx),
         );
         self.send_page(Status::MovedPermanently, asked, cx);
     }
 
     fn answer_options<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
         self.head.clear();
-        response::write_options(&mut self.head, cx.date, asked.connection);
+        response::write_options(&mut self.head, &end(asked, cx));
         self.send(200, Bytes::new(), None, asked.connection, cx);
     }
 
-    fn answer_page<L: Loader>(&mut self, status: Status, asked: Asked, cx: &mut Context<'_, L>) {
+    fn answer_preflight<L: Loader>(&mut self, cors: &Cors, asked: Asked, cx: &mut Context<'_, L>) {
         self.head.clear();
-        response::write_page(&mut self.head, status, cx.date, asked.connection);
-        self.send_page(status, asked, cx);
+        let lines = cors.preflight(asked.audience);
+        response::write_preflight(&mut self.head, lines, &end(asked, cx));
+        self.send(204, Bytes::new(), None, asked.connection, cx);
     }
 
-    fn send_page<L: Loader>(&mut self, status: Status, asked: Asked, cx: &mut Context<'_, L>) {
+    pub(super) fn send_page<L: Loader>(
+        &mut self,
+        status: Status,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
         let page = if asked.head_only { "" } else { status.page() };
         let body = Bytes::from_static(page.as_bytes());
         self.send(status.code(), body, None, asked.connection, cx);
     }
+}
+
+/// How the head of the response ends.
+pub(super) fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
+    let cors = cx.hosts.get(asked.host).cors.as_ref();
+    End {
+        more: cors.map_or(b"", |cors| cors.lines(asked.audience)),
+        date: cx.date,
+        connection: asked.connection,
+    }
+}
+
+/// How a directory is to be shown, should it have no index.
+fn view(target: Target<'_>, request: &Request<'_, '_>, host: &Host) -> View {
+    let mut view = target.query.map(View::of_query).unwrap_or_default();
+    view.is_json |= host.lists && request.header("accept").any(negotiate::prefers_json);
+    view
 }
 
 /// The parts of `file` that are to be sent. `Range` is defined for GET alone (RFC 9110 section 14.2).

@@ -12,7 +12,9 @@ use bytes::{Buf, Bytes};
 use super::Context;
 use super::Status;
 use super::chunked::Chunked;
+use super::cors::Audience;
 use super::discard::Discard;
+use super::instead::Purpose;
 use super::noted::{Noted, Remote};
 use super::response::{self, Connection};
 use super::scan::{HeadScanner, Scan};
@@ -70,6 +72,10 @@ pub(super) struct Asked {
     pub(super) name_len: usize,
     /// Whose the target is.
     pub(super) host: HostId,
+    /// To whom the response goes.
+    pub(super) audience: Audience,
+    /// What the entry is looked up for.
+    pub(super) purpose: Purpose,
 }
 
 #[derive(Debug)]

@@ -1,9 +1,11 @@
 //! The hosts of a server, and which of them a request is for.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::cors::Cors;
 use crate::site::HostId;
 
 /// The longest name that DNS has, in bytes without its final dot (RFC 1035 section 2.3.4).
@@ -13,7 +15,16 @@ const MAX_LABEL_BYTES: usize = 63;
 
 /// How a host answers, beyond what its files are.
 #[derive(Debug, Clone, Default)]
-pub struct Host {}
+pub struct Host {
+    /// Whether directories without an index are listed, as JSON too for who would rather have that.
+    pub lists: bool,
+    /// Whose scripts may read it.
+    pub cors: Option<Cors>,
+    /// The files that tell of errors, by status.
+    pub error_pages: BTreeMap<u16, Box<[u8]>>,
+    /// The file that is sent for what is not there, if that may be a page.
+    pub fallback: Option<Box<[u8]>>,
+}
 
 /// The name of a host, or of all that end so: `example.org`, `*.example.org`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
