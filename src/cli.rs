@@ -127,6 +127,10 @@ pub struct Cli {
     #[command(flatten)]
     pub site: Site,
 
+    /// What a request may take
+    #[command(flatten)]
+    pub requests: Requests,
+
     /// How many, how much, how long
     #[command(flatten)]
     pub limits: Limits,
@@ -143,6 +147,72 @@ pub struct Site {
     /// List directories that have no index
     #[arg(long)]
     pub list: bool,
+
+    /// What a directory is answered with: the first of these files that it has [default: index.html]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub index: Option<Vec<String>>,
+
+    /// How hard texts without compressed copies are compressed when they are loaded [default: best]
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub compress: Option<Compress>,
+
+    /// The Cache-Control field of every file, as in "max-age=3600" [default: none]
+    #[arg(long, value_name = "VALUE")]
+    pub cache_control: Option<String>,
+
+    /// Answer an error with this file, as in 404=/404.html; may be given again for others
+    #[arg(long, value_name = "STATUS=PATH", value_parser = error_page)]
+    pub error_page: Vec<(String, String)>,
+
+    /// Answer with this file when a path without an extension names nothing
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "/index.html")]
+    pub spa: Option<String>,
+}
+
+fn error_page(text: &str) -> Result<(String, String), &'static str> {
+    let (status, path) = text.split_once('=').ok_or("write it as in 404=/404.html")?;
+    Ok((status.to_owned(), path.to_owned()))
+}
+
+/// The flags that bound what a request may take; the configuration file has them too.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Requests")]
+pub struct Requests {
+    /// The longest request line, as in 8KiB [default: 8KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_request_line_bytes: Option<ByteSize>,
+
+    /// The longest head, its request line included [default: 16KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_head_bytes: Option<ByteSize>,
+
+    /// The most field lines in a head, 100 or fewer [default: 100]
+    #[arg(long, value_name = "N")]
+    pub max_fields: Option<u64>,
+
+    /// The longest body that is read, and thrown away, to keep a connection [default: 1MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_body_bytes: Option<ByteSize>,
+
+    /// The longest line with a chunk's size [default: 1KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_chunk_line_bytes: Option<ByteSize>,
+
+    /// The longest trailer section of a chunked body [default: 4KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_trailer_bytes: Option<ByteSize>,
+}
+
+/// `--compress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compress {
+    /// Not at all
+    Off,
+    /// With little time
+    Fast,
+    /// As far as the time is well spent
+    Best,
 }
 
 /// The flags that bound what the server holds and how long it waits; numbers are

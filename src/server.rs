@@ -200,7 +200,11 @@ async fn serve(config: &Config) -> Result<(), Error> {
     let mut fleet = Fleet::new(
         queues.len(),
         stack,
-        Serves { roots, hosts },
+        Serves {
+            roots,
+            hosts,
+            requests: config.requests,
+        },
         config.body_bytes / queues.len(),
         log,
         config.spin,
@@ -221,7 +225,7 @@ async fn serve(config: &Config) -> Result<(), Error> {
 
 /// The directories of all hosts, open.
 fn roots(hosts: &[config::Host]) -> Result<Roots, Error> {
-    let open = |host: &config::Host| Ok(Root::open(&host.root)?.listing(host.list));
+    let open = |host: &config::Host| Ok(Root::open(&host.root)?.with(host.files.clone()));
     let roots = hosts
         .iter()
         .map(open)

@@ -1,7 +1,9 @@
 //! The configuration file as it is written: its keys, and where in it each value stands.
 
-use crate::cli;
+use crate::cli::{self, Compress};
+use bytesize::ByteSize;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,17 +22,135 @@ pub struct Table {
     pub root: Option<PathBuf>,
     /// Whether directories without an index are listed.
     pub list: Option<bool>,
+    /// What directories are answered with.
+    pub index: Option<Vec<Spanned<String>>>,
+    /// How hard text is compressed.
+    pub compress: Option<Compress>,
+    /// What text is written in.
+    pub charset: Option<Spanned<String>>,
+    /// Media types by extension or name.
+    pub mime: Option<BTreeMap<String, Spanned<String>>>,
+    /// `Cache-Control` of all files.
+    pub cache_control: Option<Spanned<String>>,
+    /// Rules for the fields of responses.
+    pub headers: Option<Vec<HeadersTable>>,
+    /// Whose scripts may read what is sent.
+    pub cors: Option<Spanned<CorsTable>>,
+    /// Files that tell of errors, by status.
+    pub error_page: Option<BTreeMap<String, Spanned<String>>>,
+    /// The file that is sent for what is not there.
+    pub spa: Option<Spanned<Spa>>,
+    /// The longest request line.
+    pub max_request_line_bytes: Option<Spanned<ByteSize>>,
+    /// The longest head.
+    pub max_head_bytes: Option<Spanned<ByteSize>>,
+    /// The most fields.
+    pub max_fields: Option<Spanned<u64>>,
+    /// The longest body.
+    pub max_body_bytes: Option<Spanned<ByteSize>>,
+    /// The longest line with a chunk's size.
+    pub max_chunk_line_bytes: Option<Spanned<ByteSize>>,
+    /// The longest trailer section.
+    pub max_trailer_bytes: Option<Spanned<ByteSize>>,
+}
+
+impl Table {
+    /// Where something stands that no host has for itself.
+    pub fn of_all_hosts(&self) -> Option<Range<usize>> {
+        let sizes = [
+            &self.max_request_line_bytes,
+            &self.max_head_bytes,
+            &self.max_body_bytes,
+            &self.max_chunk_line_bytes,
+            &self.max_trailer_bytes,
+        ];
+        let sizes = sizes.into_iter().flatten().map(Spanned::span);
+        sizes
+            .chain(self.max_fields.as_ref().map(Spanned::span))
+            .next()
+    }
+}
+
+/// A rule for the fields of some files' responses.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadersTable {
+    /// Which files.
+    pub r#match: Spanned<String>,
+    /// Fields that they get.
+    #[serde(default)]
+    pub set: BTreeMap<String, Spanned<String>>,
+    /// Fields that they lose.
+    #[serde(default)]
+    pub remove: Vec<Spanned<String>>,
+}
+
+/// Which file is sent for what is not there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "expected true, false or the path of a file")]
+pub enum Spa {
+    /// The usual one, or none.
+    Usual(bool),
+    /// This one.
+    Path(String),
+}
+
+/// What other sites' scripts are allowed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CorsTable {
+    /// Whose scripts.
+    pub origins: Vec<String>,
+    /// With which methods.
+    #[serde(default = "reading")]
+    pub methods: Vec<String>,
+    /// With which fields.
+    #[serde(default)]
+    pub headers: Vec<String>,
+    /// Which fields of responses they may read.
+    #[serde(default)]
+    pub expose: Vec<String>,
+    /// How long that may be remembered, seconds.
+    pub max_age: Option<u32>,
+    /// With passwords and cookies.
+    #[serde(default)]
+    pub credentials: bool,
+}
+
+fn reading() -> Vec<String> {
+    ["GET", "HEAD"].map(str::to_owned).to_vec()
 }
 
 /// The flags, as if they stood in a file.
-impl From<&cli::Site> for Table {
-    fn from(flags: &cli::Site) -> Table {
+impl From<(&cli::Site, &cli::Requests)> for Table {
+    fn from((flags, requests): (&cli::Site, &cli::Requests)) -> Table {
+        let pages = !flags.error_page.is_empty();
+        let page = |(status, path)| (status, flag(path));
         Table {
             root: flags.root.clone(),
             list: flags.list.then_some(true),
+            index: flags
+                .index
+                .as_ref()
+                .map(|names| names.iter().cloned().map(flag).collect()),
+            compress: flags.compress,
+            cache_control: flags.cache_control.clone().map(flag),
+            error_page: pages.then(|| flags.error_page.iter().cloned().map(page).collect()),
+            spa: flags.spa.clone().map(Spa::Path).map(flag),
+            max_request_line_bytes: requests.max_request_line_bytes.map(flag),
+            max_head_bytes: requests.max_head_bytes.map(flag),
+            max_fields: requests.max_fields.map(flag),
+            max_body_bytes: requests.max_body_bytes.map(flag),
+            max_chunk_line_bytes: requests.max_chunk_line_bytes.map(flag),
+            max_trailer_bytes: requests.max_trailer_bytes.map(flag),
             ..Table::default()
         }
     }
+}
+
+/// A value that stands nowhere in a file.
+fn flag<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
 }
 
 /// A configuration file that was read.

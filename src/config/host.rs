@@ -1,15 +1,21 @@
 //! The settings of one host: built-in ones, and what the file and the flags put in their place.
 
-use super::file::{File, Place, Table};
-use crate::http::{self, HostName, HostNameError};
+use super::error::{Error, Problem, Source};
+use super::file::{CorsTable, File, HeadersTable, Spa, Table};
+use crate::cli;
+use crate::http::cors::{Allowed, Cors, CorsError};
+use crate::http::{self, HostName, Status};
+use crate::site::resolve::resolve;
+use crate::site::{Compress, Field, FieldError, Pattern, Rule, Settings, field_name};
 use std::collections::BTreeSet;
-use std::fmt::{self, Display, Formatter};
-use std::ops::Range;
 use std::path::PathBuf;
 use toml::Spanned;
 
 /// Hosts that a server may have: each keeps its directory open.
 pub const MAX_HOSTS: usize = 4_096;
+
+/// What answers for any page, if nothing else is said.
+const USUAL_PAGE: &str = "/index.html";
 
 /// What one host serves, and how.
 #[derive(Debug, Clone)]
@@ -18,78 +24,10 @@ pub struct Host {
     pub names: Vec<HostName>,
     /// The directory served.
     pub root: PathBuf,
-    /// Whether directories without an index are listed.
-    pub list: bool,
+    /// How its files are looked up and loaded.
+    pub files: Settings,
     /// How it answers.
     pub http: http::Host,
-}
-
-/// A setting of a host that cannot be, and where it was made.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[error("{at}: {why}")]
-pub struct Error {
-    at: At,
-    why: Problem,
-}
-
-/// What is wrong with it.
-#[derive(Debug, PartialEq, thiserror::Error)]
-pub enum Problem {
-    /// Nothing is to be served.
-    #[error("there is no root; write root = \"DIRECTORY\" before the first table, or give --root")]
-    NoRoot,
-    /// A host without a name.
-    #[error("a host needs names, as in names = [\"example.org\", \"*.example.org\"]")]
-    NoNames,
-    /// Names where the default host is described.
-    #[error("the default host has no names, for it serves all others; write them into a [[host]]")]
-    Named,
-    /// A host within a host.
-    #[error("a host stands on its own, not in another one")]
-    Nested,
-    /// A name that is none.
-    #[error("\"{0}\" is no name of a host: {1}")]
-    Name(String, HostNameError),
-    /// Two hosts with one name.
-    #[error("there is another host {0} before")]
-    Twice(HostName),
-    /// More than can be.
-    #[error("there are {0} hosts, and {MAX_HOSTS} can be")]
-    TooMany(usize),
-}
-
-/// Where a setting was made.
-#[derive(Debug, Clone, PartialEq)]
-enum At {
-    Flag(&'static str),
-    File(Place),
-}
-
-impl Display for At {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            At::Flag(flag) => write!(f, "--{flag}"),
-            At::File(place) => place.fmt(f),
-        }
-    }
-}
-
-/// What a table was made of.
-#[derive(Debug, Clone, Copy)]
-enum Source<'f> {
-    Flags,
-    File(&'f File),
-}
-
-impl Source<'_> {
-    /// That the value of `key`, which stands in these bytes, cannot be.
-    fn error(self, key: &'static str, bytes: Range<usize>, why: Problem) -> Error {
-        let at = match self {
-            Source::Flags => At::Flag(key),
-            Source::File(file) => At::File(file.place(bytes)),
-        };
-        Error { at, why }
-    }
 }
 
 /// The default host and the others: from the file, if there is one, and from the flags, which win over the keys at the
@@ -101,7 +39,7 @@ pub fn hosts(file: Option<&(File, Table)>, flags: &Table) -> Result<Vec<Host>, E
     let mut default = Host {
         names: Vec::new(),
         root: PathBuf::new(),
-        list: false,
+        files: Settings::default(),
         http: http::Host::default(),
     };
     let mut has_root = false;
@@ -143,6 +81,9 @@ impl Host {
         if let Some(host) = table.host.first() {
             return Err(source.error("host", host.span(), Problem::Nested));
         }
+        if let Some(span) = table.of_all_hosts() {
+            return Err(source.error("host", span, Problem::Everywhere));
+        }
         let own = table.names.as_ref().map(Spanned::get_ref);
         let Some(own) = own.filter(|own| !own.is_empty()) else {
             return Err(source.error("host", span, Problem::NoNames));
@@ -170,97 +111,148 @@ impl Host {
                 Source::File(file) => file.directory().join(root),
             };
         }
+        self.set_files(table, source)?;
+        self.set_headers(table, source)?;
+        self.set_pages(table, source)?;
+        if let Some(cors) = &table.cors {
+            let built = Cors::new(&allowed(cors.get_ref()));
+            let error = |why: CorsError| source.error("cors", cors.span(), why.into());
+            self.http.cors = Some(built.map_err(error)?);
+        }
+        Ok(())
+    }
+
+    /// What files are, and how they are found.
+    fn set_files(&mut self, table: &Table, source: Source<'_>) -> Result<(), Error> {
+        let files = &mut self.files;
         if let Some(list) = table.list {
-            self.list = list;
+            files.list = list;
+            self.http.lists = list;
+        }
+        if let Some(index) = &table.index {
+            if let Some(bad) = index.iter().find(|name| !is_file_name(name.get_ref())) {
+                let why = Problem::Index(bad.get_ref().clone());
+                return Err(source.error("index", bad.span(), why));
+            }
+            files.index = index.iter().map(|name| name.get_ref().clone()).collect();
+        }
+        if let Some(compress) = table.compress {
+            files.compress = match compress {
+                cli::Compress::Off => Compress::Off,
+                cli::Compress::Fast => Compress::Fast,
+                cli::Compress::Best => Compress::Best,
+            };
+        }
+        if let Some(types) = &table.mime {
+            files.media_types.clear();
+            for (name, media_type) in types {
+                let set = files.media_types.set(name, media_type.get_ref());
+                set.map_err(|why| source.error("mime", media_type.span(), why.into()))?;
+            }
+        }
+        if let Some(charset) = &table.charset {
+            let set = files.media_types.set_charset(charset.get_ref());
+            set.map_err(|why| source.error("charset", charset.span(), why.into()))?;
+        }
+        Ok(())
+    }
+
+    /// What is sent when a file is not to be had.
+    fn set_pages(&mut self, table: &Table, source: Source<'_>) -> Result<(), Error> {
+        if let Some(pages) = &table.error_page {
+            self.http.error_pages.clear();
+            for (status, path) in pages {
+                let error = |why| source.error("error-page", path.span(), why);
+                let status = error_status(status).map_err(error)?;
+                let name = file_name(path.get_ref()).map_err(error)?;
+                self.http.error_pages.insert(status, name);
+            }
+        }
+        if let Some(spa) = &table.spa {
+            let name = match spa.get_ref() {
+                Spa::Usual(false) => Ok(None),
+                Spa::Usual(true) => file_name(USUAL_PAGE).map(Some),
+                Spa::Path(path) => file_name(path).map(Some),
+            };
+            self.http.fallback = name.map_err(|why| source.error("spa", spa.span(), why))?;
+        }
+        Ok(())
+    }
+
+    /// What else responses with files say.
+    fn set_headers(&mut self, table: &Table, source: Source<'_>) -> Result<(), Error> {
+        if let Some(value) = &table.cache_control {
+            let error = |why: FieldError| source.error("cache-control", value.span(), why.into());
+            let field = Field::new("Cache-Control", value.get_ref()).map_err(error)?;
+            self.files.headers.cache_control = Some(field);
+        }
+        if let Some(rules) = &table.headers {
+            let rules = rules.iter().map(|table| rule(table, source));
+            self.files.headers.rules = rules.collect::<Result<_, _>>()?;
         }
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
+/// The status of an error that may have a page of its own.
+fn error_status(text: &str) -> Result<u16, Problem> {
+    let errors = Status::ALL.iter().map(|status| status.code());
+    let mut errors = errors.filter(|&code| code >= 400);
+    let wanted = text.parse().ok();
+    errors
+        .find(|&code| Some(code) == wanted)
+        .ok_or_else(|| Problem::Status(text.to_owned()))
+}
 
-    /// The hosts of this file, with these flags.
-    fn with(flags: Table, text: &str) -> Result<Vec<Host>, String> {
-        let file = File::parse("/etc/site.toml".as_ref(), text.to_owned());
-        let file = file.map_err(|error| error.to_string())?;
-        hosts(Some(&file), &flags).map_err(|error| error.to_string())
-    }
-
-    fn refusal(text: &str) -> String {
-        with(Table::default(), text).expect_err(text)
-    }
-
-    #[test]
-    fn a_host_has_what_the_top_has_unless_it_says_otherwise() {
-        let text = "root = \"www\"\nlist = true\n\
-                    [[host]]\nnames = [\"a\", \"*.B.\"]\n\
-                    [[host]]\nnames = [\"c\"]\nroot = \"/srv/c\"\nlist = false\n";
-        let hosts = with(Table::default(), text).expect("valid");
-        let seen: Vec<(usize, &Path, bool)> = hosts
-            .iter()
-            .map(|host| (host.names.len(), host.root.as_path(), host.list))
-            .collect();
-        let own = Path::new("/etc/www");
-        let other = Path::new("/srv/c");
-        assert_eq!(seen, [(0, own, true), (2, own, true), (1, other, false)]);
-        assert_eq!(hosts[1].names[1].to_string(), "*.b");
-    }
-
-    #[test]
-    fn flags_win_over_the_top_of_the_file() {
-        let flags = Table {
-            root: Some("here".into()),
-            ..Table::default()
-        };
-        let text =
-            "root = \"www\"\n[[host]]\nnames = [\"a\"]\n[[host]]\nnames = [\"b\"]\nroot = \"b\"";
-        let hosts = with(flags.clone(), text).expect("valid");
-        let roots: Vec<&Path> = hosts.iter().map(|host| host.root.as_path()).collect();
-        assert_eq!(roots, ["here", "here", "/etc/b"].map(Path::new));
-        assert!(with(flags.clone(), "").is_ok(), "a file without a root");
-        assert!(super::hosts(None, &flags).is_ok(), "no file");
-    }
-
-    #[test]
-    fn what_cannot_be_is_said_with_its_place() {
-        for (text, words) in [
-            ("list = true", ":1:1: there is no root; "),
-            (
-                "root = \"a\"\nnames = [\"b\"]",
-                ":2:9: the default host has no names",
-            ),
-            (
-                "root = \"a\"\n[[host]]\nlist = true",
-                ":2:1: a host needs names",
-            ),
-            (
-                "root = \"a\"\n[[host]]\nnames = []",
-                ":2:1: a host needs names",
-            ),
-            (
-                "root = \"a\"\n[[host]]\nnames = [\"b\", \"c:80\"]",
-                ":3:15: \"c:80\" is no name of a host: a name has no port",
-            ),
-            (
-                "root = \"a\"\n[[host]]\nnames = [\"b\"]\n[[host]]\nnames = [\"c\", \"B.\"]",
-                ":5:15: there is another host b before",
-            ),
-            (
-                "root = \"a\"\n[[host]]\nnames = [\"b\"]\n[[host.host]]\nnames = [\"c\"]",
-                ":4:1: a host stands on its own",
-            ),
-        ] {
-            let why = refusal(text);
-            assert!(
-                why.starts_with("/etc/site.toml:") && why.contains(words),
-                "{why}"
-            );
-            assert!(!why.contains('\n'), "{why}");
-        }
-        let many = format!("root = \"a\"\n{}", "[[host]]\n".repeat(MAX_HOSTS));
-        assert!(refusal(&many).contains("there are 4097 hosts, and 4096 can be"));
+/// The name of the file that a path of the site stands for.
+fn file_name(path: &str) -> Result<Box<[u8]>, Problem> {
+    let mut name = Vec::new();
+    match resolve(path.as_bytes(), &mut name) {
+        Ok(()) if !name.is_empty() && !name.ends_with(b"/") => Ok(name.into()),
+        _ => Err(Problem::Path(path.to_owned())),
     }
 }
+
+/// Whether a directory may have a file of this name that is served.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
+}
+
+fn rule(table: &HeadersTable, source: Source<'_>) -> Result<Rule, Error> {
+    let error = |span, why| source.error("headers", span, why);
+    // Of a field that both decided about there would be two.
+    let is_free = |name: &str| match name.to_ascii_lowercase().starts_with("access-control-") {
+        true => Err(Problem::CorsTwice(name.to_owned())),
+        false => Ok(()),
+    };
+    let pattern = &table.r#match;
+    let pattern = Pattern::new(pattern.get_ref()).map_err(|why| error(pattern.span(), why.into()));
+    let set = table.set.iter().map(|(name, value)| {
+        let field = Field::new(name, value.get_ref()).map_err(Problem::from);
+        let checked = field.and_then(|field| is_free(name).map(|()| field));
+        checked.map_err(|why| error(value.span(), why))
+    });
+    let remove = table
+        .remove
+        .iter()
+        .map(|name| field_name(name.get_ref()).map_err(|why| error(name.span(), why.into())));
+    Ok(Rule {
+        pattern: pattern?,
+        set: set.collect::<Result<_, _>>()?,
+        remove: remove.collect::<Result<_, _>>()?,
+    })
+}
+
+fn allowed(table: &CorsTable) -> Allowed {
+    Allowed {
+        origins: table.origins.clone(),
+        methods: table.methods.clone(),
+        headers: table.headers.clone(),
+        expose: table.expose.clone(),
+        max_age_s: table.max_age,
+        credentials: table.credentials,
+    }
+}
+
+#[cfg(test)]
+mod tests;

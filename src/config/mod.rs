@@ -3,6 +3,7 @@
 
 use crate::access_log;
 use crate::cli::{self, Cli};
+use crate::http;
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
 use crate::site::prefixes::{PathError, name_of};
 pub use host::Host;
@@ -12,8 +13,10 @@ use rustix::system::sysinfo;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod error;
 mod file;
-mod host;
+pub mod host;
+mod requests;
 
 /// How long responses in flight may take to finish after SIGTERM.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -97,9 +100,9 @@ pub enum Error {
     /// The configuration file is none.
     #[error(transparent)]
     File(#[from] file::ReadError),
-    /// A setting of a host cannot be.
+    /// A setting that the file may have too cannot be.
     #[error(transparent)]
-    Host(#[from] host::Error),
+    Setting(#[from] error::Error),
 }
 
 /// Which XDP mode is wanted.
@@ -114,6 +117,8 @@ pub struct Config {
     pub dev: String,
     /// What is served: the default host, and those that have names.
     pub hosts: Vec<Host>,
+    /// What requests may take.
+    pub requests: http::Limits,
     /// The TCP port served.
     pub port: u16,
     /// Whether any destination address is served.
@@ -163,7 +168,7 @@ impl Config {
             return Err(Error::Port);
         }
         let file = cli.config.as_deref().map(file::File::read).transpose()?;
-        let flags = file::Table::from(&cli.site);
+        let flags = file::Table::from((&cli.site, &cli.requests));
         let mut hosts = host::hosts(file.as_ref(), &flags)?;
         let health = match cli.health_path.as_str() {
             "off" => None,
@@ -206,6 +211,7 @@ impl Config {
             },
             dev: cli.dev,
             hosts,
+            requests: requests::limits(file.as_ref(), &flags)?,
             port: cli.port,
             any_address: cli.any_address,
             force: cli.force,

@@ -6,15 +6,17 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::Context;
-use super::auth::Realm;
 use super::conditional::{self, Verdict};
 use super::conn::{Asked, Conn};
+use super::cors::{self, Audience, Cors};
 use super::discard::Discard;
+use super::hosts::Host;
+use super::instead::{Problem, Purpose};
 use super::multipart::{self, Boundary};
 use super::negotiate;
 use super::range::{self, ContentRange, Wanted};
 use super::request::{self, Action, Method, Request, RequestBody, Slots};
-use super::response::{self, Connection, Partial};
+use super::response::{self, Connection, End, Partial};
 use super::status::Status;
 use super::stream::{Part, Stream};
 use super::wishes::Wishes;
@@ -32,14 +34,18 @@ impl Conn {
         cx.counters.refused_heads += 1;
         self.note(bytes, None, cx);
         let head_only = bytes.starts_with(b"HEAD ");
-        self.answer_page(
+        self.fail(
             status,
             Asked {
                 head_only,
                 connection: Connection::Close,
                 name_len: 0,
                 host: HostId::DEFAULT,
+                audience: Audience::default(),
+                purpose: Purpose::default(),
+                prefers_json: false,
             },
+            &Wishes::default(),
             cx,
         );
     }
@@ -76,19 +82,27 @@ impl Conn {
     ) {
         cx.counters.requests += 1;
         self.note(head, Some(request), cx);
+        let host = cx.hosts.choose(request.authority());
+        let cors = cx.hosts.get(host).cors.as_ref();
         let asked = Asked {
             head_only: request.method == Method::Head,
             connection: self.connection_after(request, cx),
             name_len: 0,
-            host: cx.hosts.choose(request.authority()),
+            host,
+            audience: cors.map_or_else(Audience::default, |cors| cors.audience(request)),
+            purpose: Purpose::default(),
+            prefers_json: prefers_json(request, cx.hosts.get(host)),
         };
         match request.action(cx.limits) {
             Action::Find(target) => {
                 let credentials = credentials(request, asked.host, cx);
                 self.look_up(target, asked, Wishes::of(request), credentials, cx);
             }
-            Action::Options => self.answer_options(asked, cx),
-            Action::Refuse(status) => self.answer_page(status, asked, cx),
+            Action::Options => match cors.filter(|_| cors::is_preflight(request)) {
+                Some(cors) => self.answer_preflight(cors, asked, cx),
+                None => self.answer_options(asked, cx),
+            },
+            Action::Refuse(status) => self.fail(status, asked, &Wishes::of(request), cx),
         }
     }
 
@@ -118,12 +132,14 @@ impl Conn {
         wishes: &Wishes<'_>,
         cx: &mut Context<'_, L>,
     ) {
-        match entry {
-            Entry::File(file) => self.answer_file(file, asked, wishes, cx),
-            Entry::Directory => self.answer_redirect(asked, cx),
-            Entry::NotFound => self.answer_page(Status::NotFound, asked, cx),
-            Entry::Forbidden => self.answer_page(Status::Forbidden, asked, cx),
-            Entry::Failed(_) => self.answer_page(Status::InternalServerError, asked, cx),
+        match (entry, asked.purpose) {
+            (_, Purpose::Explain(problem)) => self.explain(entry, problem, asked, wishes, cx),
+            (Entry::File(file), _) => self.answer_file(file, asked, wishes, cx),
+            (_, Purpose::FallBack) => self.fail(Status::NotFound, asked, wishes, cx),
+            (Entry::Directory, _) => self.answer_redirect(asked, cx),
+            (Entry::NotFound, _) => self.answer_missing(asked, wishes, cx),
+            (Entry::Forbidden, _) => self.fail(Status::Forbidden, asked, wishes, cx),
+            (Entry::Failed(_), _) => self.fail(Status::InternalServerError, asked, wishes, cx),
         }
     }
 
@@ -141,13 +157,15 @@ impl Conn {
             Verdict::Proceed => {}
             Verdict::NotModified => return self.answer_not_modified(file, asked, cx),
             Verdict::Failed => {
-                return self.answer_file_page(Status::PreconditionFailed, file, asked, cx);
+                let problem = Problem::with(Status::PreconditionFailed, file);
+                return self.fail(problem, asked, wishes, cx);
             }
         }
         match ranges(wishes, file, asked) {
             Wanted::Whole => self.answer_whole(file, asked, cx),
             Wanted::Nothing => {
-                self.answer_file_page(Status::RangeNotSatisfiable, file, asked, cx);
+                let problem = Problem::with(Status::RangeNotSatisfiable, file);
+                self.fail(problem, asked, wishes, cx);
             }
             Wanted::Parts(parts) => self.answer_parts(file, &parts, asked, cx),
         }
@@ -160,7 +178,7 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         self.head.clear();
-        response::write_ready(&mut self.head, &file.head, cx.date, asked.connection);
+        response::write_ready(&mut self.head, &file.head, &end(asked, cx));
         let body = match asked.head_only {
             true => Part::Memory(Bytes::new()),
             false => multipart::part(file, 0..file.length()),
@@ -183,7 +201,7 @@ impl Conn {
         let body = multipart::body(file, parts, boundary);
         let partial = Partial::Several(boundary, body.length);
         self.head.clear();
-        response::write_partial(&mut self.head, file, &partial, cx.date, asked.connection);
+        response::write_partial(&mut self.head, file, &partial, &end(asked, cx));
         let stream = Some(Stream::new(body.parts));
         self.send(206, Bytes::new(), stream, asked.connection, cx);
     }
@@ -200,12 +218,12 @@ impl Conn {
             of: file.length(),
         });
         self.head.clear();
-        response::write_partial(&mut self.head, file, &partial, cx.date, asked.connection);
+        response::write_partial(&mut self.head, file, &partial, &end(asked, cx));
         self.send_part(206, multipart::part(file, range), asked, cx);
     }
 
     /// Sends a body of one part.
-    fn send_part<L: Loader>(
+    pub(super) fn send_part<L: Loader>(
         &mut self,
         code: u16,
         part: Part,
@@ -226,20 +244,8 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         self.head.clear();
-        response::write_not_modified(&mut self.head, file, cx.date, asked.connection);
+        response::write_not_modified(&mut self.head, file, &end(asked, cx));
         self.send(304, Bytes::new(), None, asked.connection, cx);
-    }
-
-    fn answer_file_page<L: Loader>(
-        &mut self,
-        status: Status,
-        file: &Representation,
-        asked: Asked,
-        cx: &mut Context<'_, L>,
-    ) {
-        self.head.clear();
-        response::write_file_page(&mut self.head, status, file, cx.date, asked.connection);
-        self.send_page(status, asked, cx);
     }
 
     fn answer_redirect<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
@@ -249,15 +255,14 @@ impl Conn {
             &mut self.head,
             name,
             query.strip_prefix(b"?"),
-            cx.date,
-            asked.connection,
+            &end(asked, cx),
         );
         self.send_page(Status::MovedPermanently, asked, cx);
     }
 
     fn answer_options<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
         self.head.clear();
-        response::write_options(&mut self.head, cx.date, asked.connection);
+        response::write_options(&mut self.head, &end(asked, cx));
         self.send(200, Bytes::new(), None, asked.connection, cx);
     }
 
@@ -277,26 +282,13 @@ impl Conn {
             Code::PermanentRedirect => Status::PermanentRedirect,
         };
         self.head.clear();
-        response::write_lead(&mut self.head, status, location, cx.date, asked.connection);
+        response::write_lead(&mut self.head, status, location, &end(asked, cx));
         self.send_page(status, asked, cx);
-    }
-
-    /// Asks for what `realm` knows its users by.
-    pub(super) fn answer_unauthorized<L: Loader>(
-        &mut self,
-        realm: &Realm,
-        asked: Asked,
-        cx: &mut Context<'_, L>,
-    ) {
-        self.head.clear();
-        let challenge = realm.challenge();
-        response::write_unauthorized(&mut self.head, challenge, cx.date, asked.connection);
-        self.send_page(Status::Unauthorized, asked, cx);
     }
 
     pub(super) fn answer_health<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
         self.head.clear();
-        response::write_health(&mut self.head, cx.date, asked.connection);
+        response::write_health(&mut self.head, &end(asked, cx));
         let body = match asked.head_only {
             true => Bytes::new(),
             false => Bytes::from_static(response::HEALTHY),
@@ -304,22 +296,38 @@ impl Conn {
         self.send(200, body, None, asked.connection, cx);
     }
 
-    pub(super) fn answer_page<L: Loader>(
+    fn answer_preflight<L: Loader>(&mut self, cors: &Cors, asked: Asked, cx: &mut Context<'_, L>) {
+        self.head.clear();
+        let lines = cors.preflight(asked.audience);
+        response::write_preflight(&mut self.head, lines, &end(asked, cx));
+        self.send(204, Bytes::new(), None, asked.connection, cx);
+    }
+
+    pub(super) fn send_page<L: Loader>(
         &mut self,
         status: Status,
         asked: Asked,
         cx: &mut Context<'_, L>,
     ) {
-        self.head.clear();
-        response::write_page(&mut self.head, status, cx.date, asked.connection);
-        self.send_page(status, asked, cx);
-    }
-
-    fn send_page<L: Loader>(&mut self, status: Status, asked: Asked, cx: &mut Context<'_, L>) {
         let page = if asked.head_only { "" } else { status.page() };
         let body = Bytes::from_static(page.as_bytes());
         self.send(status.code(), body, None, asked.connection, cx);
     }
+}
+
+/// How the head of the response ends.
+pub(super) fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
+    let cors = cx.hosts.get(asked.host).cors.as_ref();
+    End {
+        more: cors.map_or(b"", |cors| cors.lines(asked.audience)),
+        date: cx.date,
+        connection: asked.connection,
+    }
+}
+
+/// Whether a listing is to be JSON.
+fn prefers_json(request: &Request<'_, '_>, host: &Host) -> bool {
+    host.lists && request.header("accept").any(negotiate::prefers_json)
 }
 
 /// The parts of `file` that are to be sent. `Range` is defined for GET alone (RFC 9110 section 14.2).

@@ -12,8 +12,10 @@ use bytes::{Buf, Bytes};
 use super::Context;
 use super::Status;
 use super::chunked::Chunked;
+use super::cors::Audience;
 use super::discard::Discard;
 use super::guard::Proof;
+use super::instead::Purpose;
 use super::noted::{Noted, Remote};
 use super::rate::Share;
 use super::response::{self, Connection};
@@ -76,6 +78,12 @@ pub(super) struct Asked {
     pub(super) name_len: usize,
     /// Whose the target is.
     pub(super) host: HostId,
+    /// To whom the response goes.
+    pub(super) audience: Audience,
+    /// What the entry is looked up for.
+    pub(super) purpose: Purpose,
+    /// A listing is to be JSON.
+    pub(super) prefers_json: bool,
 }
 
 #[derive(Debug)]

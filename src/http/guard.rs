@@ -62,8 +62,8 @@ impl Conn {
     ) {
         match resolve(target.path, &mut self.head) {
             Ok(()) => {}
-            Err(Refusal::Malformed) => return self.answer_page(Status::BadRequest, asked, cx),
-            Err(Refusal::NoSuchName) => return self.answer_page(Status::NotFound, asked, cx),
+            Err(Refusal::Malformed) => return self.fail(Status::BadRequest, asked, &wishes, cx),
+            Err(Refusal::NoSuchName) => return self.fail(Status::NotFound, asked, &wishes, cx),
         }
         let policy = &cx.hosts.get(asked.host).policy;
         if policy.is_health(&self.head) {
@@ -93,7 +93,7 @@ impl Conn {
         if let Some((networks, _)) = policy.access.longest(name)
             && !networks.allow(*self.remote.0.ip())
         {
-            return self.answer_page(Status::Forbidden, way.asked, cx);
+            return self.fail(Status::Forbidden, way.asked, &way.wishes, cx);
         }
         match policy.auth.longest(name) {
             Some((realm, _)) => self.authenticate(realm, way, cx),
@@ -108,7 +108,7 @@ impl Conn {
             .credentials
             .and_then(|value| Some((value, Credentials::parse(value, &mut room)?)))
         else {
-            return self.answer_unauthorized(realm, way.asked, cx);
+            return self.fail(Status::Unauthorized, way.asked, &way.wishes, cx);
         };
         let hash = realm.hash(said.user);
         let key = cx.verified.key(realm, hash, value);
@@ -121,7 +121,7 @@ impl Conn {
             password: said.password.into(),
         };
         if !cx.site.verify(key, question, cx.waiter) {
-            return self.answer_page(Status::ServiceUnavailable, way.asked, cx);
+            return self.fail(Status::ServiceUnavailable, way.asked, &way.wishes, cx);
         }
         self.phase = Phase::Proving(Box::new(Proof {
             asked: way.asked,
@@ -139,18 +139,19 @@ impl Conn {
         };
         let name = &self.head[..proof.asked.name_len];
         let policy = &cx.hosts.get(proof.asked.host).policy;
-        match policy.auth.longest(name) {
-            Some((realm, _)) if !holds => {
-                return self.answer_unauthorized(realm, proof.asked, cx);
-            }
-            _ if !holds => return self.answer_page(Status::Forbidden, proof.asked, cx),
-            _ => {}
+        let wishes = proof.wishes.map(|wishes| *wishes).unwrap_or_default();
+        if !holds {
+            let status = match policy.auth.longest(name) {
+                Some(_) => Status::Unauthorized,
+                None => Status::Forbidden,
+            };
+            return self.fail(status, proof.asked, &wishes, cx);
         }
         cx.verified.insert(key, cx.now);
         self.note_user(&proof.user);
         let way = Way {
             asked: proof.asked,
-            wishes: proof.wishes.map(|wishes| *wishes).unwrap_or_default(),
+            wishes,
             credentials: Some(&proof.credentials),
             is_rewritten: proof.is_rewritten,
         };
@@ -192,10 +193,10 @@ impl Conn {
         } = way;
         let (name, query) = self.head.split_at(asked.name_len);
         // A query of a directory says how it is to be listed.
-        if (name.is_empty() || name.ends_with(b"/"))
-            && let Some(query) = query.strip_prefix(b"?")
-        {
-            let view = View::of_query(query);
+        if name.is_empty() || name.ends_with(b"/") {
+            let query = query.strip_prefix(b"?");
+            let mut view = query.map(View::of_query).unwrap_or_default();
+            view.is_json |= asked.prefers_json;
             self.head.truncate(asked.name_len);
             view.append_to(&mut self.head);
             asked.name_len = self.head.len();
@@ -206,7 +207,7 @@ impl Conn {
         {
             Find::Ready(entry) => self.answer(&entry, asked, &wishes, cx),
             Find::Pending => self.phase = Phase::Waiting(asked, wishes.keep()),
-            Find::Refused => self.answer_page(Status::ServiceUnavailable, asked, cx),
+            Find::Refused => self.fail(Status::ServiceUnavailable, asked, &wishes, cx),
         }
     }
 }

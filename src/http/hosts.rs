@@ -1,9 +1,11 @@
 //! The hosts of a server, and which of them a request is for.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::cors::Cors;
 use super::policy::Policy;
 use crate::site::HostId;
 
@@ -17,6 +19,14 @@ const MAX_LABEL_BYTES: usize = 63;
 pub struct Host {
     /// What is decided about a request before its files are looked for.
     pub policy: Policy,
+    /// Whether directories without an index are listed, as JSON too for who would rather have that.
+    pub lists: bool,
+    /// Whose scripts may read it.
+    pub cors: Option<Cors>,
+    /// The files that tell of errors, by status.
+    pub error_pages: BTreeMap<u16, Box<[u8]>>,
+    /// The file that is sent for what is not there, if that may be a page.
+    pub fallback: Option<Box<[u8]>>,
 }
 
 /// The name of a host, or of all that end so: `example.org`, `*.example.org`.

@@ -24,13 +24,15 @@ pub(super) fn list(root: &Root, name: &[u8], view: View) -> Result<Found, Found>
     let validator = newest.map_or(validator, |newest| validator.not_before(newest));
     view.sort(&mut items);
     let content = Bytes::from(render(name, &items, is_cut, view));
-    let variants = compress::variants(view.media_type(), &content)
+    let variants = compress::variants(root.settings.compress, view.media_type(), &content)
         .into_iter()
         .map(|(coding, content)| (coding, Loaded::made(validator, content)))
         .collect::<Vec<(Coding, Loaded)>>();
-    Ok(Found::Listing {
+    Ok(Found::File {
         identity: Box::new(Loaded::made(validator, content)),
         variants,
+        media_type: view.media_type().to_owned(),
+        fields: root.settings.headers.of(name).depending_on_accept(),
         read_at,
     })
 }

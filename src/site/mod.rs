@@ -25,6 +25,7 @@ mod compress;
 mod directory;
 mod entry;
 mod files;
+mod headers;
 mod host;
 pub mod listing;
 mod loader;
@@ -33,18 +34,22 @@ mod pool;
 pub mod prefixes;
 pub mod resolve;
 pub mod rules;
+mod settings;
 mod verify;
 mod version;
 
 pub use cache::{MAX_AGE, REFRESH_AFTER};
 pub use coding::Coding;
-pub(crate) use entry::http_date;
 pub use entry::{Body, Entry, File, Representation};
+pub(crate) use entry::{VARY, http_date};
 pub use files::{CACHED_FILE_BYTES, Found, OpenFile, ReadError, Root, RootError};
+pub use headers::{Field, FieldError, Fields, Headers, Pattern, PatternError, Rule, field_name};
 pub use host::{HostId, Roots};
 pub use listing::View;
 pub use loader::{Done, InlineLoader, Job, Loader};
+pub use media_type::{MediaTypeError, MediaTypes};
 pub use pool::{MAX_JOBS, PoolLoader};
+pub use settings::{Compress, Settings};
 pub use version::{Loaded, Validator, Versions};
 
 use cache::{Cache, Lookup};
@@ -315,7 +320,7 @@ impl<L: Loader> Site<L> {
         let Some(check) = checks.and_then(|checks| checks.remove(&name)) else {
             return;
         };
-        let entry = Entry::from_found(&name, found).map(Rc::new).or(check.known);
+        let entry = Entry::from_found(found).map(Rc::new).or(check.known);
         let Some(entry) = entry else {
             return; // "unchanged" is never said of what was not known
         };

@@ -188,7 +188,10 @@ impl<L: Loader> Client<L> {
 
     /// Has the only host decide about requests by `policy`.
     pub fn set_policy(&mut self, policy: Policy) {
-        self.hosts = Hosts::new(Host { policy });
+        self.hosts = Hosts::new(Host {
+            policy,
+            ..Host::default()
+        });
     }
 
     /// A second connection to the same site.
