@@ -26,7 +26,7 @@ use xdphttpd::net::{
     Algorithm, Duration, FrameSink, Instant, Limits, Policy, RxChecksum, Stack, StackConfig,
 };
 use xdphttpd::service::HttpService;
-use xdphttpd::site::{self, Body, Done, Found, Job, Loaded, Loader, Site, Validator};
+use xdphttpd::site::{self, Body, Done, Fields, Found, Job, Loaded, Loader, Site, Validator};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 1);
 const PORT: u16 = 80;
@@ -288,6 +288,8 @@ impl Loader for OneFile {
         let found = Found::File {
             identity: Box::new(Loaded::own(validator, body)),
             variants: Vec::new(),
+            media_type: "application/octet-stream".to_owned(),
+            fields: Fields::default(),
             read_at: UNIX_EPOCH,
         };
         self.done.push_back(Done::Open { host, name, found });

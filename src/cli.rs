@@ -138,6 +138,30 @@ pub struct Site {
     /// List directories that have no index
     #[arg(long)]
     pub list: bool,
+
+    /// What a directory is answered with: the first of these files that it has [default: index.html]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub index: Option<Vec<String>>,
+
+    /// How hard texts without compressed copies are compressed when they are loaded [default: best]
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub compress: Option<Compress>,
+
+    /// The Cache-Control field of every file, as in "max-age=3600" [default: none]
+    #[arg(long, value_name = "VALUE")]
+    pub cache_control: Option<String>,
+}
+
+/// `--compress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compress {
+    /// Not at all
+    Off,
+    /// With little time
+    Fast,
+    /// As far as the time is well spent
+    Best,
 }
 
 /// The flags that bound what the server holds and how long it waits; numbers are

@@ -217,7 +217,7 @@ async fn serve(config: &Config) -> Result<(), Error> {
 
 /// The directories of all hosts, open.
 fn roots(hosts: &[config::Host]) -> Result<Roots, Error> {
-    let open = |host: &config::Host| Ok(Root::open(&host.root)?.listing(host.list));
+    let open = |host: &config::Host| Ok(Root::open(&host.root)?.with(host.files.clone()));
     let roots = hosts
         .iter()
         .map(open)

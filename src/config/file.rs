@@ -1,7 +1,8 @@
 //! The configuration file as it is written: its keys, and where in it each value stands.
 
-use crate::cli;
+use crate::cli::{self, Compress};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,60 @@ pub struct Table {
     pub root: Option<PathBuf>,
     /// Whether directories without an index are listed.
     pub list: Option<bool>,
+    /// What directories are answered with.
+    pub index: Option<Vec<Spanned<String>>>,
+    /// How hard text is compressed.
+    pub compress: Option<Compress>,
+    /// What text is written in.
+    pub charset: Option<Spanned<String>>,
+    /// Media types by extension or name.
+    pub mime: Option<BTreeMap<String, Spanned<String>>>,
+    /// `Cache-Control` of all files.
+    pub cache_control: Option<Spanned<String>>,
+    /// Rules for the fields of responses.
+    pub headers: Option<Vec<HeadersTable>>,
+    /// Whose scripts may read what is sent.
+    pub cors: Option<Spanned<CorsTable>>,
+}
+
+/// A rule for the fields of some files' responses.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadersTable {
+    /// Which files.
+    pub r#match: Spanned<String>,
+    /// Fields that they get.
+    #[serde(default)]
+    pub set: BTreeMap<String, Spanned<String>>,
+    /// Fields that they lose.
+    #[serde(default)]
+    pub remove: Vec<Spanned<String>>,
+}
+
+/// What other sites' scripts are allowed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CorsTable {
+    /// Whose scripts.
+    pub origins: Vec<String>,
+    /// With which methods.
+    #[serde(default = "reading")]
+    pub methods: Vec<String>,
+    /// With which fields.
+    #[serde(default)]
+    pub headers: Vec<String>,
+    /// Which fields of responses they may read.
+    #[serde(default)]
+    pub expose: Vec<String>,
+    /// How long that may be remembered, seconds.
+    pub max_age: Option<u32>,
+    /// With passwords and cookies.
+    #[serde(default)]
+    pub credentials: bool,
+}
+
+fn reading() -> Vec<String> {
+    ["GET", "HEAD"].map(str::to_owned).to_vec()
 }
 
 /// The flags, as if they stood in a file.
@@ -28,9 +83,20 @@ impl From<&cli::Site> for Table {
         Table {
             root: flags.root.clone(),
             list: flags.list.then_some(true),
+            index: flags
+                .index
+                .as_ref()
+                .map(|names| names.iter().cloned().map(flag).collect()),
+            compress: flags.compress,
+            cache_control: flags.cache_control.clone().map(flag),
             ..Table::default()
         }
     }
+}
+
+/// A value that stands nowhere in a file.
+fn flag<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
 }
 
 /// A configuration file that was read.

@@ -1,7 +1,12 @@
 //! The settings of one host: built-in ones, and what the file and the flags put in their place.
 
-use super::file::{File, Place, Table};
+use super::file::{CorsTable, File, HeadersTable, Place, Table};
+use crate::cli;
+use crate::http::cors::{Allowed, Cors, CorsError};
 use crate::http::{self, HostName, HostNameError};
+use crate::site::{
+    Compress, Field, FieldError, MediaTypeError, Pattern, PatternError, Rule, Settings, field_name,
+};
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
@@ -18,8 +23,8 @@ pub struct Host {
     pub names: Vec<HostName>,
     /// The directory served.
     pub root: PathBuf,
-    /// Whether directories without an index are listed.
-    pub list: bool,
+    /// How its files are looked up and loaded.
+    pub files: Settings,
     /// How it answers.
     pub http: http::Host,
 }
@@ -56,6 +61,24 @@ pub enum Problem {
     /// More than can be.
     #[error("there are {0} hosts, and {MAX_HOSTS} can be")]
     TooMany(usize),
+    /// An index that no directory has.
+    #[error("\"{0}\" is no name of a file in a directory that is served")]
+    Index(String),
+    /// A field that cannot be.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// A pattern that cannot be.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A media type or charset that cannot be.
+    #[error(transparent)]
+    MediaType(#[from] MediaTypeError),
+    /// Permissions that cannot be.
+    #[error(transparent)]
+    Cors(#[from] CorsError),
+    /// Two that say the same.
+    #[error("{0} is what cors decides about; write it there")]
+    CorsTwice(String),
 }
 
 /// Where a setting was made.
@@ -101,7 +124,7 @@ pub fn hosts(file: Option<&(File, Table)>, flags: &Table) -> Result<Vec<Host>, E
     let mut default = Host {
         names: Vec::new(),
         root: PathBuf::new(),
-        list: false,
+        files: Settings::default(),
         http: http::Host::default(),
     };
     let mut has_root = false;
@@ -170,10 +193,103 @@ impl Host {
                 Source::File(file) => file.directory().join(root),
             };
         }
-        if let Some(list) = table.list {
-            self.list = list;
+        self.set_files(table, source)?;
+        self.set_headers(table, source)?;
+        if let Some(cors) = &table.cors {
+            let built = Cors::new(&allowed(cors.get_ref()));
+            let error = |why: CorsError| source.error("cors", cors.span(), why.into());
+            self.http.cors = Some(built.map_err(error)?);
         }
         Ok(())
+    }
+
+    /// What files are, and how they are found.
+    fn set_files(&mut self, table: &Table, source: Source<'_>) -> Result<(), Error> {
+        let files = &mut self.files;
+        if let Some(list) = table.list {
+            files.list = list;
+        }
+        if let Some(index) = &table.index {
+            if let Some(bad) = index.iter().find(|name| !is_file_name(name.get_ref())) {
+                let why = Problem::Index(bad.get_ref().clone());
+                return Err(source.error("index", bad.span(), why));
+            }
+            files.index = index.iter().map(|name| name.get_ref().clone()).collect();
+        }
+        if let Some(compress) = table.compress {
+            files.compress = match compress {
+                cli::Compress::Off => Compress::Off,
+                cli::Compress::Fast => Compress::Fast,
+                cli::Compress::Best => Compress::Best,
+            };
+        }
+        if let Some(types) = &table.mime {
+            files.media_types.clear();
+            for (name, media_type) in types {
+                let set = files.media_types.set(name, media_type.get_ref());
+                set.map_err(|why| source.error("mime", media_type.span(), why.into()))?;
+            }
+        }
+        if let Some(charset) = &table.charset {
+            let set = files.media_types.set_charset(charset.get_ref());
+            set.map_err(|why| source.error("charset", charset.span(), why.into()))?;
+        }
+        Ok(())
+    }
+
+    /// What else responses with files say.
+    fn set_headers(&mut self, table: &Table, source: Source<'_>) -> Result<(), Error> {
+        if let Some(value) = &table.cache_control {
+            let error = |why: FieldError| source.error("cache-control", value.span(), why.into());
+            let field = Field::new("Cache-Control", value.get_ref()).map_err(error)?;
+            self.files.headers.cache_control = Some(field);
+        }
+        if let Some(rules) = &table.headers {
+            let rules = rules.iter().map(|table| rule(table, source));
+            self.files.headers.rules = rules.collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a directory may have a file of this name that is served.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
+}
+
+fn rule(table: &HeadersTable, source: Source<'_>) -> Result<Rule, Error> {
+    let error = |span, why| source.error("headers", span, why);
+    // Of a field that both decided about there would be two.
+    let is_free = |name: &str| match name.to_ascii_lowercase().starts_with("access-control-") {
+        true => Err(Problem::CorsTwice(name.to_owned())),
+        false => Ok(()),
+    };
+    let pattern = &table.r#match;
+    let pattern = Pattern::new(pattern.get_ref()).map_err(|why| error(pattern.span(), why.into()));
+    let set = table.set.iter().map(|(name, value)| {
+        let field = Field::new(name, value.get_ref()).map_err(Problem::from);
+        let checked = field.and_then(|field| is_free(name).map(|()| field));
+        checked.map_err(|why| error(value.span(), why))
+    });
+    let remove = table
+        .remove
+        .iter()
+        .map(|name| field_name(name.get_ref()).map_err(|why| error(name.span(), why.into())));
+    Ok(Rule {
+        pattern: pattern?,
+        set: set.collect::<Result<_, _>>()?,
+        remove: remove.collect::<Result<_, _>>()?,
+    })
+}
+
+fn allowed(table: &CorsTable) -> Allowed {
+    Allowed {
+        origins: table.origins.clone(),
+        methods: table.methods.clone(),
+        headers: table.headers.clone(),
+        expose: table.expose.clone(),
+        max_age_s: table.max_age,
+        credentials: table.credentials,
     }
 }
 
@@ -201,7 +317,7 @@ mod tests {
         let hosts = with(Table::default(), text).expect("valid");
         let seen: Vec<(usize, &Path, bool)> = hosts
             .iter()
-            .map(|host| (host.names.len(), host.root.as_path(), host.list))
+            .map(|host| (host.names.len(), host.root.as_path(), host.files.list))
             .collect();
         let own = Path::new("/etc/www");
         let other = Path::new("/srv/c");
@@ -262,5 +378,139 @@ mod tests {
         }
         let many = format!("root = \"a\"\n{}", "[[host]]\n".repeat(MAX_HOSTS));
         assert!(refusal(&many).contains("there are 4097 hosts, and 4096 can be"));
+    }
+
+    #[test]
+    fn settings_of_files_become_those_of_the_site() {
+        let text = r#"
+            root = "www"
+            index = ["index.html", "index.htm"]
+            compress = "fast"
+            charset = "koi8-r"
+            cache-control = "no-cache"
+            mime = { md = "text/markdown", "LICENSE" = "text/plain; charset=us-ascii" }
+            cors = { origins = ["https://a.example"], max-age = 60 }
+            [[headers]]
+            match = "*.css"
+            set = { Cache-Control = "max-age=60", X-A = "1" }
+            remove = ["X-Content-Type-Options"]
+            [[host]]
+            names = ["b"]
+            compress = "off"
+            headers = []
+            mime = {}
+        "#;
+        let flags = Table {
+            compress: Some(cli::Compress::Best),
+            ..Table::default()
+        };
+        let hosts = with(flags, text).expect("valid");
+        let files: Vec<&Settings> = hosts.iter().map(|host| &host.files).collect();
+        assert_eq!(files[1].index, ["index.html", "index.htm"]);
+        let compress = [files[0].compress, files[1].compress];
+        assert_eq!(compress, [Compress::Best, Compress::Off]);
+        let types = ["a.md", "LICENSE"].map(|name| files[0].media_types.of(name.as_bytes()));
+        assert_eq!(
+            types,
+            [
+                "text/markdown; charset=koi8-r",
+                "text/plain; charset=us-ascii"
+            ]
+        );
+        assert_eq!(
+            files[1].media_types.of(b"LICENSE"),
+            "application/octet-stream"
+        );
+        let fields = files[0].headers.of(b"a.css");
+        assert_eq!(fields.for_caches, "Cache-Control: max-age=60\r\n");
+        assert_eq!(fields.others, "X-A: 1\r\n");
+        assert_eq!(
+            files[1].headers.of(b"a.css").for_caches,
+            "Cache-Control: no-cache\r\n"
+        );
+        assert!(hosts.iter().all(|host| host.http.cors.is_some()));
+    }
+
+    #[test]
+    fn settings_of_files_that_cannot_be() {
+        for (text, words) in [
+            (
+                "index = [\"a\", \"b/c\"]",
+                ":2:15: \"b/c\" is no name of a file",
+            ),
+            ("index = [\".a\"]", ":2:10: \".a\" is no name of a file"),
+            ("compress = \"hard\"", ":2:12: unknown variant `hard`"),
+            (
+                "charset = \"a b\"",
+                ":2:11: \"a b\" is no name of a charset",
+            ),
+            ("mime = { a = \"b\" }", ":2:14: \"b\" is no media type"),
+            (
+                "cache-control = \"\"",
+                ":2:17: the value of Cache-Control is empty",
+            ),
+            ("[[headers]]\nset = {}", ":2:1: missing field `match`"),
+            ("[[headers]]\nmatch = \"a/b\"", ":3:9: \"a/b\" has a slash"),
+            ("[[headers]]\nmatch = \"[a\"", ":3:9: \"[a\" is no pattern"),
+            (
+                "[[headers]]\nmatch = \"*\"\nset = { X-A = \"1\", date = \"2\" }",
+                ":4:27: date can be neither set nor removed",
+            ),
+            (
+                "[[headers]]\nmatch = \"*\"\nset = { X-A = \"a\\nb\" }",
+                ":4:15: the value of X-A",
+            ),
+            (
+                "[[headers]]\nmatch = \"*\"\nremove = [\"Content-Length\"]",
+                ":4:11: Content-Length can be neither",
+            ),
+            (
+                "[[headers]]\nmatch = \"*\"\nset = { Access-Control-Max-Age = \"1\" }",
+                ":4:34: Access-Control-Max-Age is what cors decides about",
+            ),
+            ("cors = { origins = [] }", ":2:8: origins is empty"),
+            (
+                "cors = { origins = [\"*\"], credentials = true }",
+                ":2:8: credentials are never sent for",
+            ),
+            ("[cors]\norigins = [\"a\"]", ": \"a\" is no origin"),
+            ("[cors]\norigin = [\"*\"]", ":3:1: unknown field `origin`"),
+        ] {
+            let why = refusal(&format!("root = \"a\"\n{text}"));
+            assert!(
+                why.starts_with("/etc/site.toml:") && why.contains(words),
+                "{why}"
+            );
+            assert!(!why.contains('\n'), "{why}");
+        }
+    }
+
+    #[test]
+    fn flags_that_cannot_be_are_named() {
+        let spanned = |text: &str| Spanned::new(0..0, text.to_owned());
+        let flags = Table {
+            root: Some("a".into()),
+            ..Table::default()
+        };
+        for (flags, words) in [
+            (Table::default(), "--root: there is no root"),
+            (
+                Table {
+                    index: Some(vec![spanned("a/b")]),
+                    ..flags.clone()
+                },
+                "--index: \"a/b\" is no name",
+            ),
+            (
+                Table {
+                    cache_control: Some(spanned("a\nb")),
+                    ..flags.clone()
+                },
+                "--cache-control: the value of Cache-Control",
+            ),
+        ] {
+            let why = super::hosts(None, &flags).expect_err(words).to_string();
+            assert!(why.starts_with(words), "{why}");
+        }
     }
 }

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use super::Context;
 use super::conditional::{self, Verdict};
 use super::conn::{Asked, Conn, Phase};
+use super::cors::{self, Audience, Cors};
 use super::discard::Discard;
 use super::multipart::{self, Boundary};
 use super::negotiate;
 use super::range::{self, ContentRange, Wanted};
 use super::request::{self, Action, Method, Request, RequestBody, Slots};
-use super::response::{self, Connection, Partial};
+use super::response::{self, Connection, End, Partial};
 use super::status::Status;
 use super::stream::{Part, Stream};
 use super::target::Target;
@@ -39,6 +40,7 @@ impl Conn {
                 connection: Connection::Close,
                 name_len: 0,
                 host: HostId::DEFAULT,
+                audience: Audience::default(),
             },
             cx,
         );
@@ -76,15 +78,21 @@ impl Conn {
     ) {
         cx.counters.requests += 1;
         self.note(head, Some(request), cx);
+        let host = cx.hosts.choose(request.authority());
+        let cors = cx.hosts.get(host).cors.as_ref();
         let asked = Asked {
             head_only: request.method == Method::Head,
             connection: self.connection_after(request, cx),
             name_len: 0,
-            host: cx.hosts.choose(request.authority()),
+            host,
+            audience: cors.map_or_else(Audience::default, |cors| cors.audience(request)),
         };
         match request.action(cx.limits) {
             Action::Find(target) => self.look_up(target, asked, Wishes::of(request), cx),
-            Action::Options => self.answer_options(asked, cx),
+            Action::Options => match cors.filter(|_| cors::is_preflight(request)) {
+                Some(cors) => self.answer_preflight(cors, asked, cx),
+                None => self.answer_options(asked, cx),
+            },
             Action::Refuse(status) => self.answer_page(status, asked, cx),
         }
     }
@@ -191,7 +199,7 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         self.head.clear();
-        response::write_ready(&mut self.head, &file.head, cx.date, asked.connection);
+        response::write_ready(&mut self.head, &file.head, &end(asked, cx));
         let body = match asked.head_only {
             true => Part::Memory(Bytes::new()),
             false => multipart::part(file, 0..file.length()),
@@ -214,7 +222,7 @@ impl Conn {
         let body = multipart::body(file, parts, boundary);
         let partial = Partial::Several(boundary, body.length);
         self.head.clear();
-        response::write_partial(&mut self.head, file, &partial, cx.date, asked.connection);
+        response::write_partial(&mut self.head, file, &partial, &end(asked, cx));
         let stream = Some(Stream::new(body.parts));
         self.send(206, Bytes::new(), stream, asked.connection, cx);
     }
@@ -231,7 +239,7 @@ impl Conn {
             of: file.length(),
         });
         self.head.clear();
-        response::write_partial(&mut self.head, file, &partial, cx.date, asked.connection);
+        response::write_partial(&mut self.head, file, &partial, &end(asked, cx));
         self.send_part(206, multipart::part(file, range), asked, cx);
     }
 
@@ -257,7 +265,7 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         self.head.clear();
-        response::write_not_modified(&mut self.head, file, cx.date, asked.connection);
+        response::write_not_modified(&mut self.head, file, &end(asked, cx));
         self.send(304, Bytes::new(), None, asked.connection, cx);
     }
 
@@ -269,7 +277,7 @@ impl Conn {
         cx: &mut Context<'_, L>,
     ) {
         self.head.clear();
-        response::write_file_page(&mut self.head, status, file, cx.date, asked.connection);
+        response::write_file_page(&mut self.head, status, file, &end(asked, cx));
         self.send_page(status, asked, cx);
     }
 
@@ -280,21 +288,27 @@ impl Conn {
             &mut self.head,
             name,
             query.strip_prefix(b"?"),
-            cx.date,
-            asked.connection,
+            &end(asked, cx),
         );
         self.send_page(Status::MovedPermanently, asked, cx);
     }
 
     fn answer_options<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
         self.head.clear();
-        response::write_options(&mut self.head, cx.date, asked.connection);
+        response::write_options(&mut self.head, &end(asked, cx));
         self.send(200, Bytes::new(), None, asked.connection, cx);
+    }
+
+    fn answer_preflight<L: Loader>(&mut self, cors: &Cors, asked: Asked, cx: &mut Context<'_, L>) {
+        self.head.clear();
+        let lines = cors.preflight(asked.audience);
+        response::write_preflight(&mut self.head, lines, &end(asked, cx));
+        self.send(204, Bytes::new(), None, asked.connection, cx);
     }
 
     fn answer_page<L: Loader>(&mut self, status: Status, asked: Asked, cx: &mut Context<'_, L>) {
         self.head.clear();
-        response::write_page(&mut self.head, status, cx.date, asked.connection);
+        response::write_page(&mut self.head, status, &end(asked, cx));
         self.send_page(status, asked, cx);
     }
 
@@ -302,6 +316,16 @@ impl Conn {
         let page = if asked.head_only { "" } else { status.page() };
         let body = Bytes::from_static(page.as_bytes());
         self.send(status.code(), body, None, asked.connection, cx);
+    }
+}
+
+/// How the head of the response ends.
+fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
+    let cors = cx.hosts.get(asked.host).cors.as_ref();
+    End {
+        more: cors.map_or(b"", |cors| cors.lines(asked.audience)),
+        date: cx.date,
+        connection: asked.connection,
     }
 }
 

@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes};
 use super::Context;
 use super::Status;
 use super::chunked::Chunked;
+use super::cors::Audience;
 use super::discard::Discard;
 use super::noted::{Noted, Remote};
 use super::response::{self, Connection};
@@ -70,6 +71,8 @@ pub(super) struct Asked {
     pub(super) name_len: usize,
     /// Whose the target is.
     pub(super) host: HostId,
+    /// To whom the response goes.
+    pub(super) audience: Audience,
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::cors::Cors;
 use crate::site::HostId;
 
 /// The longest name that DNS has, in bytes without its final dot (RFC 1035 section 2.3.4).
@@ -13,7 +14,10 @@ const MAX_LABEL_BYTES: usize = 63;
 
 /// How a host answers, beyond what its files are.
 #[derive(Debug, Clone, Default)]
-pub struct Host {}
+pub struct Host {
+    /// Whose scripts may read it.
+    pub cors: Option<Cors>,
+}
 
 /// The name of a host, or of all that end so: `example.org`, `*.example.org`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -23,6 +23,7 @@ mod bytes;
 pub mod chunked;
 pub mod conditional;
 pub mod conn;
+pub mod cors;
 pub mod date;
 mod discard;
 mod fields;

@@ -60,23 +60,28 @@ impl Connection {
     }
 }
 
+/// How every head ends.
+#[derive(Debug, Clone, Copy)]
+pub struct End<'a> {
+    /// Fields that depend on who asks, each with its CRLF.
+    pub more: &'a [u8],
+    /// The time of the response.
+    pub date: &'a Date,
+    /// What becomes of the connection.
+    pub connection: Connection,
+}
+
 /// Appends the head of a response whose first lines an entry has ready.
-pub fn write_ready(out: &mut Vec<u8>, lines: &[u8], date: &Date, connection: Connection) {
+pub fn write_ready(out: &mut Vec<u8>, lines: &[u8], end: &End<'_>) {
     out.extend_from_slice(lines);
-    finish(out, date, connection);
+    finish(out, end);
 }
 
 /// Appends the head of a response that carries a part or parts of `file` (RFC 9110 section 15.3.7).
 ///
 /// It has all fields that the whole would have, also when `If-Range` says that the client knows them: section 15.3.7
 /// would rather leave them out then, but no server does and not every client can bear it.
-pub fn write_partial(
-    out: &mut Vec<u8>,
-    file: &Representation,
-    body: &Partial,
-    date: &Date,
-    connection: Connection,
-) {
+pub fn write_partial(out: &mut Vec<u8>, file: &Representation, body: &Partial, end: &End<'_>) {
     // Writing to a Vec cannot fail.
     out.extend_from_slice(b"HTTP/1.1 206 Partial Content\r\nServer: xdphttpd\r\n");
     let _ = match body {
@@ -92,7 +97,7 @@ pub fn write_partial(
         ),
     };
     out.extend_from_slice(file.common_fields());
-    finish(out, date, connection);
+    finish(out, end);
 }
 
 /// What the body of a 206 response is.
@@ -105,13 +110,8 @@ pub enum Partial {
 }
 
 /// Appends the head, which is all there is, of the response to who has the file already: what is needed to know which
-/// version and representation that is, and nothing that describes a body (RFC 9110 section 15.4.5).
-pub fn write_not_modified(
-    out: &mut Vec<u8>,
-    file: &Representation,
-    date: &Date,
-    connection: Connection,
-) {
+/// version and representation that is, what guides caches, and nothing that describes a body (RFC 9110 section 15.4.5).
+pub fn write_not_modified(out: &mut Vec<u8>, file: &Representation, end: &End<'_>) {
     // Writing to a Vec cannot fail.
     let _ = write!(
         out,
@@ -119,55 +119,51 @@ pub fn write_not_modified(
         file.vary(),
         file.etag
     );
-    finish(out, date, connection);
+    out.extend_from_slice(file.fields_for_caches());
+    finish(out, end);
 }
 
 /// Appends the head of a page that says why `file` is not sent.
-pub fn write_file_page(
-    out: &mut Vec<u8>,
-    status: Status,
-    file: &Representation,
-    date: &Date,
-    connection: Connection,
-) {
+pub fn write_file_page(out: &mut Vec<u8>, status: Status, file: &Representation, end: &End<'_>) {
     start_page(out, status);
     if status == Status::RangeNotSatisfiable {
         // Writing to a Vec cannot fail.
         let _ = write!(out, "Content-Range: bytes */{}\r\n", file.length());
     }
     out.extend_from_slice(file.vary().as_bytes());
-    finish(out, date, connection);
+    finish(out, end);
 }
 
 /// Appends the head of a response that consists of a fixed page.
-pub fn write_page(out: &mut Vec<u8>, status: Status, date: &Date, connection: Connection) {
+pub fn write_page(out: &mut Vec<u8>, status: Status, end: &End<'_>) {
     start_page(out, status);
     match status {
         Status::MethodNotAllowed => out.extend_from_slice(ALLOW),
         Status::ServiceUnavailable => out.extend_from_slice(RETRY_AFTER),
         _ => {}
     }
-    finish(out, date, connection);
+    finish(out, end);
 }
 
 /// Appends the head of the answer to OPTIONS, which has no content (RFC 9110 section 9.3.7).
-pub fn write_options(out: &mut Vec<u8>, date: &Date, connection: Connection) {
+pub fn write_options(out: &mut Vec<u8>, end: &End<'_>) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Length: 0\r\n");
     out.extend_from_slice(ALLOW);
-    finish(out, date, connection);
+    finish(out, end);
+}
+
+/// Appends the head of the answer to a preflight request; `lines` say what is allowed.
+pub fn write_preflight(out: &mut Vec<u8>, lines: &[u8], end: &End<'_>) {
+    out.extend_from_slice(b"HTTP/1.1 204 No Content\r\nServer: xdphttpd\r\n");
+    out.extend_from_slice(lines);
+    finish(out, end);
 }
 
 /// Appends the head of a redirect from the directory `name` to itself with a slash; `query` keeps its place.
 ///
 /// The location is made from the name and not from the path that was sent. A name has no empty components and its
 /// backslashes are escaped, so no browser can take it for the name of another host (`//host`, `/\host`).
-pub fn write_redirect(
-    out: &mut Vec<u8>,
-    name: &[u8],
-    query: Option<&[u8]>,
-    date: &Date,
-    connection: Connection,
-) {
+pub fn write_redirect(out: &mut Vec<u8>, name: &[u8], query: Option<&[u8]>, end: &End<'_>) {
     start_page(out, Status::MovedPermanently);
     // Writing to a Vec cannot fail.
     let _ = write!(out, "Location: /{}/", percent_encode(name, PATH_ESCAPES));
@@ -175,7 +171,7 @@ pub fn write_redirect(
         let _ = write!(out, "?{}", percent_encode(query, CONTROLS));
     }
     out.extend_from_slice(b"\r\n");
-    finish(out, date, connection);
+    finish(out, end);
 }
 
 fn start_page(out: &mut Vec<u8>, status: Status) {
@@ -196,9 +192,10 @@ pub fn change_connection(head: &mut Vec<u8>, from: Connection, to: Connection) {
     finish_connection(head, to);
 }
 
-fn finish(out: &mut Vec<u8>, date: &Date, connection: Connection) {
-    out.extend_from_slice(date.line());
-    finish_connection(out, connection);
+fn finish(out: &mut Vec<u8>, end: &End<'_>) {
+    out.extend_from_slice(end.more);
+    out.extend_from_slice(end.date.line());
+    finish_connection(out, end.connection);
 }
 
 /// The last lines of every head.

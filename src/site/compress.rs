@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use siphasher::sip::SipHasher13;
 
 use super::coding::Coding;
+use super::settings::Compress;
 
 /// Files shorter than this fit one packet or two, compressed or not.
 pub const MIN_BYTES: usize = 1024;
@@ -16,23 +17,36 @@ pub const MIN_BYTES: usize = 1024;
 /// Compressed content must be at least so many hundredths shorter, or it is not worth being unpacked.
 const MIN_GAIN_PERCENT: usize = 5;
 
+/// How hard a compressor tries.
+struct Levels {
+    brotli: u32,
+    gzip: u32,
+}
+
 /// A quarter of a mebibyte takes some milliseconds at these levels, and higher ones gain few hundredths.
-const BROTLI_QUALITY: u32 = 5;
-const GZIP_LEVEL: u32 = 6;
+const BEST: Levels = Levels { brotli: 5, gzip: 6 };
+
+/// Much less time, and somewhat more bytes.
+const FAST: Levels = Levels { brotli: 1, gzip: 1 };
 
 /// As much as is ever compressed at once fits in a window of 2^18 bytes.
 const BROTLI_WINDOW_BITS: u32 = 18;
 const BROTLI_BUFFER_BYTES: usize = 16 * 1024;
 
 /// `content` in the codings in which it is worth being sent, in the order of [`Coding::COMPRESSED`].
-pub(super) fn variants(media_type: &str, content: &Bytes) -> Vec<(Coding, Bytes)> {
+pub(super) fn variants(how: Compress, media_type: &str, content: &Bytes) -> Vec<(Coding, Bytes)> {
+    let levels = match how {
+        Compress::Off => return Vec::new(),
+        Compress::Fast => &FAST,
+        Compress::Best => &BEST,
+    };
     if content.len() < MIN_BYTES || !is_compressible(media_type) {
         return Vec::new();
     }
     let most = content.len() - content.len() * MIN_GAIN_PERCENT / 100;
     [Coding::Brotli, Coding::Gzip]
         .into_iter()
-        .filter_map(|coding| Some((coding, compress(coding, content).ok()?)))
+        .filter_map(|coding| Some((coding, compress(coding, levels, content).ok()?)))
         .filter(|(_, compressed)| compressed.len() <= most)
         .collect()
 }
@@ -45,18 +59,18 @@ pub(super) fn fingerprint(compressed: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn compress(coding: Coding, content: &[u8]) -> io::Result<Bytes> {
+fn compress(coding: Coding, levels: &Levels, content: &[u8]) -> io::Result<Bytes> {
     let out = Vec::with_capacity(content.len() / 2);
     Ok(match coding {
         Coding::Brotli => {
-            let (buffer, quality) = (BROTLI_BUFFER_BYTES, BROTLI_QUALITY);
+            let (buffer, quality) = (BROTLI_BUFFER_BYTES, levels.brotli);
             let mut encoder =
                 brotli::CompressorWriter::new(out, buffer, quality, BROTLI_WINDOW_BITS);
             encoder.write_all(content)?;
             encoder.into_inner()
         }
         _ => {
-            let mut encoder = GzEncoder::new(out, Compression::new(GZIP_LEVEL));
+            let mut encoder = GzEncoder::new(out, Compression::new(levels.gzip));
             encoder.write_all(content)?;
             encoder.finish()?
         }

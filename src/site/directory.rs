@@ -21,13 +21,15 @@ pub(super) fn list(root: &Root, name: &[u8], view: View) -> Result<Found, Found>
     let (mut items, is_cut) = items(root, name, &directory)?;
     view.sort(&mut items);
     let content = Bytes::from(render(name, &items, is_cut, view));
-    let variants = compress::variants(view.media_type(), &content)
+    let variants = compress::variants(root.settings.compress, view.media_type(), &content)
         .into_iter()
         .map(|(coding, content)| (coding, Loaded::made(validator, content)))
         .collect::<Vec<(Coding, Loaded)>>();
-    Ok(Found::Listing {
+    Ok(Found::File {
         identity: Box::new(Loaded::made(validator, content)),
         variants,
+        media_type: view.media_type().to_owned(),
+        fields: root.settings.headers.of(name),
         read_at,
     })
 }

@@ -1,6 +1,7 @@
 //! What a name stands for, ready to be answered with.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +10,7 @@ use httpdate::HttpDate;
 
 use super::coding::Coding;
 use super::files::{Found, OpenFile};
-use super::listing::View;
-use super::media_type;
+use super::headers::Fields;
 use super::version::{Loaded, Validator, Versions};
 
 /// A file modified more recently than this before it was read may change again within the same clock tick, and within
@@ -30,7 +30,7 @@ pub enum Entry {
     File(File),
     /// A directory named without its final slash: the client is sent to the name with the slash.
     Directory,
-    /// Nothing, or nothing that a site serves: a directory without `index.html`, a FIFO, device or socket, a symbolic
+    /// Nothing, or nothing that a site serves: a directory without an index, a FIFO, device or socket, a symbolic
     /// link that leads out of the root. A stranger learns nothing about these, so they read as 404.
     NotFound,
     /// A file that the server may not read: 403, so that the operator can tell wrong permissions from a wrong name.
@@ -41,28 +41,24 @@ pub enum Entry {
 
 impl Entry {
     /// The entry for what the loader found, `None` when it found the file unchanged.
-    pub(super) fn from_found(name: &[u8], found: Found) -> Option<Self> {
-        let (name, view) = View::of_key(name);
+    pub(super) fn from_found(found: Found) -> Option<Self> {
         Some(match found {
             Found::Unchanged => return None,
-            Found::Listing {
-                identity,
-                variants,
-                read_at,
-            } => {
-                let content_type = view.media_type().to_owned();
-                Entry::File(File::new(content_type, *identity, variants, read_at))
-            }
             Found::File {
                 identity,
                 variants,
+                media_type,
+                fields,
                 read_at,
-            } => Entry::File(File::new(
-                media_type::of(name),
-                *identity,
-                variants,
-                read_at,
-            )),
+            } => {
+                let about = About {
+                    content_type: media_type,
+                    fields,
+                    varies: !variants.is_empty(),
+                    read_at,
+                };
+                Entry::File(File::new(&about, *identity, variants))
+            }
             Found::Directory => Entry::Directory,
             Found::NotFound => Entry::NotFound,
             Found::Forbidden => Entry::Forbidden,
@@ -107,6 +103,8 @@ pub struct Representation {
     pub head: Box<[u8]>,
     /// Where in the head the fields begin that a 206 response has in common with it.
     common: usize,
+    /// Where in the head those are that settings add for the sake of caches; those that they add beside follow.
+    for_caches: Range<usize>,
     /// Identity of this version of the file.
     pub validator: Validator,
     /// Whether the content was made of the file when that was loaded.
@@ -123,6 +121,14 @@ pub struct Representation {
     pub settled: bool,
     /// The content.
     pub body: Body,
+}
+
+/// What the representations of a file have in common.
+struct About {
+    content_type: String,
+    fields: Fields,
+    varies: bool,
+    read_at: SystemTime,
 }
 
 /// Where a representation's content is.
@@ -145,21 +151,12 @@ impl Body {
 }
 
 impl File {
-    fn new(
-        content_type: String,
-        identity: Loaded,
-        variants: Vec<(Coding, Loaded)>,
-        read_at: SystemTime,
-    ) -> Self {
-        let varies = !variants.is_empty();
-        let new = |coding, loaded| {
-            Representation::new(coding, loaded, content_type.clone(), varies, read_at)
-        };
+    fn new(about: &About, identity: Loaded, variants: Vec<(Coding, Loaded)>) -> Self {
+        let variants = variants.into_iter();
         File {
-            identity: new(Coding::Identity, identity),
+            identity: Representation::new(Coding::Identity, identity, about),
             variants: variants
-                .into_iter()
-                .map(|(coding, loaded)| new(coding, loaded))
+                .map(|(coding, loaded)| Representation::new(coding, loaded, about))
                 .collect(),
         }
     }
@@ -181,53 +178,52 @@ impl File {
 }
 
 impl Representation {
-    fn new(
-        coding: Coding,
-        loaded: Loaded,
-        content_type: String,
-        varies: bool,
-        read_at: SystemTime,
-    ) -> Self {
+    fn new(coding: Coding, loaded: Loaded, about: &About) -> Self {
         let Loaded {
             validator,
             body,
             fingerprint,
         } = loaded;
         let modified = validator.modified();
-        let settled = read_at
+        let settled = about
+            .read_at
             .duration_since(modified)
             .is_ok_and(|age| age >= SETTLED_AFTER);
         let etag = validator.etag(coding, fingerprint);
-        let last_modified = http_date(modified.min(read_at));
+        let last_modified = http_date(modified.min(about.read_at));
         let mut head = Vec::with_capacity(320);
         // Writing to a Vec cannot fail.
         let _ = write!(
             head,
-            "HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
+            "HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Type: {}\r\nContent-Length: {}\r\n",
+            about.content_type,
             body.length(&validator),
         );
         let common = head.len();
         if coding != Coding::Identity {
             let _ = write!(head, "Content-Encoding: {}\r\n", coding.token());
         }
-        if varies {
+        if about.varies {
             head.extend_from_slice(VARY.as_bytes());
         }
         let _ = write!(
             head,
-            "Last-Modified: {last_modified}\r\nETag: {etag}\r\nAccept-Ranges: bytes\r\n\
-             X-Content-Type-Options: nosniff\r\n",
+            "Last-Modified: {last_modified}\r\nETag: {etag}\r\nAccept-Ranges: bytes\r\n",
         );
+        let for_caches = head.len()..head.len() + about.fields.for_caches.len();
+        head.extend_from_slice(about.fields.for_caches.as_bytes());
+        head.extend_from_slice(about.fields.others.as_bytes());
         Representation {
             coding,
             head: head.into_boxed_slice(),
             common,
+            for_caches,
             validator,
             made: fingerprint.is_some(),
             etag,
             last_modified,
-            content_type,
-            varies,
+            content_type: about.content_type.clone(),
+            varies: about.varies,
             settled,
             body,
         }
@@ -241,6 +237,16 @@ impl Representation {
     /// The header fields, each with its CRLF, that do not depend on how much of the content is sent.
     pub fn common_fields(&self) -> &[u8] {
         &self.head[self.common..]
+    }
+
+    /// The fields that settings add for the sake of caches, each with its CRLF.
+    pub fn fields_for_caches(&self) -> &[u8] {
+        &self.head[self.for_caches.clone()]
+    }
+
+    /// The other fields that settings add, each with its CRLF.
+    pub fn other_fields(&self) -> &[u8] {
+        &self.head[self.for_caches.end..]
     }
 
     /// The `Vary` field with its CRLF, if there is one.

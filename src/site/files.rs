@@ -13,16 +13,15 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::coding::Coding;
 use super::entry::Body;
+use super::headers::Fields;
 use super::listing::View;
+use super::settings::{Compress, Settings};
 use super::version::{Loaded, Validator, Versions};
-use super::{compress, directory, media_type};
+use super::{compress, directory};
 
 /// Files up to this length are kept whole in memory; longer ones are read in chunks as they are sent. Most of a page's
 /// parts are smaller, and a connection never waits for the disk while it sends one.
 pub const CACHED_FILE_BYTES: u64 = 256 * 1024;
-
-/// What a directory is answered with.
-const INDEX: &[u8] = b"index.html";
 
 /// Tries at a file that shrinks while it is read, or a lookup that races with a rename, before it counts as failed.
 const ATTEMPTS: usize = 4;
@@ -39,8 +38,7 @@ pub struct RootError {
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
-    compress: bool,
-    list: bool,
+    pub(super) settings: Settings,
 }
 
 impl Root {
@@ -53,8 +51,7 @@ impl Root {
         match openat(CWD, path, flags, Mode::empty()) {
             Ok(directory) => Ok(Root {
                 directory,
-                compress: true,
-                list: false,
+                settings: Settings::default(),
             }),
             Err(errno) => Err(RootError {
                 path: path.to_owned(),
@@ -63,14 +60,24 @@ impl Root {
         }
     }
 
+    /// The same directory with other settings than the default ones.
+    pub fn with(self, settings: Settings) -> Self {
+        Root { settings, ..self }
+    }
+
     /// Whether text is compressed when it is loaded, unless there are sidecars: it is if nothing else is said.
-    pub fn compressing(self, compress: bool) -> Self {
-        Root { compress, ..self }
+    pub fn compressing(mut self, compress: bool) -> Self {
+        self.settings.compress = match compress {
+            true => Compress::Best,
+            false => Compress::Off,
+        };
+        self
     }
 
     /// Whether directories without an index are listed: they are not if nothing else is said.
-    pub fn listing(self, list: bool) -> Self {
-        Root { list, ..self }
+    pub fn listing(mut self, list: bool) -> Self {
+        self.settings.list = list;
+        self
     }
 }
 
@@ -85,22 +92,17 @@ pub struct OpenFile {
 pub enum Found {
     /// The file and its sidecars are still the versions that were known.
     Unchanged,
-    /// A regular file.
+    /// A regular file, or the listing of a directory without an index.
     File {
         /// The file itself.
         identity: Box<Loaded>,
         /// Its sidecars, or what was made of it in their place, in the order of [`Coding::COMPRESSED`].
         variants: Vec<(Coding, Loaded)>,
-        /// Wall-clock time just before the file was looked at.
-        read_at: SystemTime,
-    },
-    /// What a directory without an index holds, shown as was asked for.
-    Listing {
-        /// The page, or the JSON.
-        identity: Box<Loaded>,
-        /// The same in other codings.
-        variants: Vec<(Coding, Loaded)>,
-        /// Wall-clock time just before the directory was read.
+        /// Its media type with its charset, whatever the coding.
+        media_type: String,
+        /// What else its responses say.
+        fields: Fields,
+        /// Wall-clock time just before it was looked at.
         read_at: SystemTime,
     },
     /// A directory, named without a final slash.
@@ -135,17 +137,25 @@ impl From<Errno> for Found {
 pub fn open(root: &Root, name: &[u8], known: Option<&Versions>) -> Found {
     let (name, view) = View::of_key(name);
     let found = if name.is_empty() || name.ends_with(b"/") {
-        match look_up(root, &[name, INDEX].concat(), known) {
-            Err(Found::Directory | Found::NotFound) if root.list => {
-                directory::list(root, name, view)
-            }
-            Err(Found::Directory) => Err(Found::NotFound),
+        match index(root, name, known) {
+            Err(Found::NotFound) if root.settings.list => directory::list(root, name, view),
             found => found,
         }
     } else {
         look_up(root, name, known)
     };
     found.unwrap_or_else(|reason| reason)
+}
+
+/// The first index that the directory `name` has.
+fn index(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Found, Found> {
+    let names = root.settings.index.iter();
+    let look_up = |index: &String| look_up(root, &[name, index.as_bytes()].concat(), known);
+    let is_there = |found: &_| !matches!(found, Err(Found::Directory | Found::NotFound));
+    names
+        .map(look_up)
+        .find(is_there)
+        .unwrap_or(Err(Found::NotFound))
 }
 
 fn look_up(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Found, Found> {
@@ -164,22 +174,25 @@ fn look_up(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Found, 
         .into_iter()
         .filter_map(|(coding, sidecar)| Some((coding, sidecar.load().ok()?)))
         .collect();
-    if variants.is_empty() && root.compress {
-        variants = compressed(name, &identity);
+    let media_type = root.settings.media_types.of(name);
+    if variants.is_empty() {
+        variants = compressed(root, &media_type, &identity);
     }
     Ok(Found::File {
         identity: Box::new(identity),
         variants,
+        media_type,
+        fields: root.settings.headers.of(name),
         read_at,
     })
 }
 
 /// Variants of a file that nobody has put any beside. What is read in chunks stays as it is.
-fn compressed(name: &[u8], file: &Loaded) -> Vec<(Coding, Loaded)> {
+fn compressed(root: &Root, media_type: &str, file: &Loaded) -> Vec<(Coding, Loaded)> {
     let Body::Memory(content) = &file.body else {
         return Vec::new();
     };
-    compress::variants(&media_type::of(name), content)
+    compress::variants(root.settings.compress, media_type, content)
         .into_iter()
         .map(|(coding, content)| (coding, Loaded::made(file.validator, content)))
         .collect()

@@ -25,12 +25,14 @@ mod compress;
 mod directory;
 mod entry;
 mod files;
+mod headers;
 mod host;
 pub mod listing;
 mod loader;
 mod media_type;
 mod pool;
 pub mod resolve;
+mod settings;
 mod version;
 
 pub use cache::{MAX_AGE, REFRESH_AFTER};
@@ -38,10 +40,13 @@ pub use coding::Coding;
 pub(crate) use entry::http_date;
 pub use entry::{Body, Entry, File, Representation};
 pub use files::{CACHED_FILE_BYTES, Found, OpenFile, ReadError, Root, RootError};
+pub use headers::{Field, FieldError, Fields, Headers, Pattern, PatternError, Rule, field_name};
 pub use host::{HostId, Roots};
 pub use listing::View;
 pub use loader::{Done, InlineLoader, Job, Loader};
+pub use media_type::{MediaTypeError, MediaTypes};
 pub use pool::{MAX_JOBS, PoolLoader};
+pub use settings::{Compress, Settings};
 pub use version::{Loaded, Validator, Versions};
 
 use cache::{Cache, Lookup};
@@ -295,7 +300,7 @@ impl<L: Loader> Site<L> {
         let Some(check) = checks.and_then(|checks| checks.remove(&name)) else {
             return;
         };
-        let entry = Entry::from_found(&name, found).map(Rc::new).or(check.known);
+        let entry = Entry::from_found(found).map(Rc::new).or(check.known);
         let Some(entry) = entry else {
             return; // "unchanged" is never said of what was not known
         };
