@@ -122,6 +122,10 @@ pub struct Cli {
     #[command(flatten)]
     pub site: Site,
 
+    /// What a request may take
+    #[command(flatten)]
+    pub requests: Requests,
+
     /// How many, how much, how long
     #[command(flatten)]
     pub limits: Limits,
@@ -150,6 +154,35 @@ pub struct Site {
     /// The Cache-Control field of every file, as in "max-age=3600" [default: none]
     #[arg(long, value_name = "VALUE")]
     pub cache_control: Option<String>,
+}
+
+/// The flags that bound what a request may take; the configuration file has them too.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Requests")]
+pub struct Requests {
+    /// The longest request line, as in 8KiB [default: 8KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_request_line_bytes: Option<ByteSize>,
+
+    /// The longest head, its request line included [default: 16KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_head_bytes: Option<ByteSize>,
+
+    /// The most field lines in a head, 100 or fewer [default: 100]
+    #[arg(long, value_name = "N")]
+    pub max_fields: Option<u64>,
+
+    /// The longest body that is read, and thrown away, to keep a connection [default: 1MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_body_bytes: Option<ByteSize>,
+
+    /// The longest line with a chunk's size [default: 1KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_chunk_line_bytes: Option<ByteSize>,
+
+    /// The longest trailer section of a chunked body [default: 4KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_trailer_bytes: Option<ByteSize>,
 }
 
 /// `--compress`.

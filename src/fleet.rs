@@ -3,7 +3,7 @@
 
 use crate::access_log::Log;
 use crate::config::{DRAIN_LIMIT, FILE_JOBS};
-use crate::http::Hosts;
+use crate::http::{self, Hosts};
 use crate::net::figures::Listing;
 use crate::net::{Secret, Stack, StackConfig};
 use crate::relay::{self, Relay};
@@ -125,6 +125,8 @@ pub struct Serves {
     pub roots: Arc<Roots>,
     /// The same hosts by name.
     pub hosts: Arc<Hosts>,
+    /// What requests may take.
+    pub requests: http::Limits,
 }
 
 /// The running workers.
@@ -205,9 +207,10 @@ impl Fleet {
             let wake = waker.clone();
             let loader = PoolLoader::new(runtime, serves.roots, FILE_JOBS, move || wake.wake());
             let site = Site::new(loader, Limits::default());
-            let service = HttpService::new(site, body_bytes, SystemTime::now())
+            let mut service = HttpService::new(site, body_bytes, SystemTime::now())
                 .with_hosts(serves.hosts)
                 .with_log(log);
+            service.limits = serves.requests;
             let stack = Stack::new(&stack, &secret, service);
             let (worker, remote) = Worker::new(socket, stack, waker, relay, origin, spin);
             let _ = built.send(remote);

@@ -199,7 +199,11 @@ async fn serve(config: &Config) -> Result<(), Error> {
     let mut fleet = Fleet::new(
         queues.len(),
         stack,
-        Serves { roots, hosts },
+        Serves {
+            roots,
+            hosts,
+            requests: config.requests,
+        },
         config.body_bytes / queues.len(),
         log,
         config.spin,

@@ -1,6 +1,7 @@
 //! The configuration file as it is written: its keys, and where in it each value stands.
 
 use crate::cli::{self, Compress};
+use bytesize::ByteSize;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -35,6 +36,35 @@ pub struct Table {
     pub headers: Option<Vec<HeadersTable>>,
     /// Whose scripts may read what is sent.
     pub cors: Option<Spanned<CorsTable>>,
+    /// The longest request line.
+    pub max_request_line_bytes: Option<Spanned<ByteSize>>,
+    /// The longest head.
+    pub max_head_bytes: Option<Spanned<ByteSize>>,
+    /// The most fields.
+    pub max_fields: Option<Spanned<u64>>,
+    /// The longest body.
+    pub max_body_bytes: Option<Spanned<ByteSize>>,
+    /// The longest line with a chunk's size.
+    pub max_chunk_line_bytes: Option<Spanned<ByteSize>>,
+    /// The longest trailer section.
+    pub max_trailer_bytes: Option<Spanned<ByteSize>>,
+}
+
+impl Table {
+    /// Where something stands that no host has for itself.
+    pub fn of_all_hosts(&self) -> Option<Range<usize>> {
+        let sizes = [
+            &self.max_request_line_bytes,
+            &self.max_head_bytes,
+            &self.max_body_bytes,
+            &self.max_chunk_line_bytes,
+            &self.max_trailer_bytes,
+        ];
+        let sizes = sizes.into_iter().flatten().map(Spanned::span);
+        sizes
+            .chain(self.max_fields.as_ref().map(Spanned::span))
+            .next()
+    }
 }
 
 /// A rule for the fields of some files' responses.
@@ -78,8 +108,8 @@ fn reading() -> Vec<String> {
 }
 
 /// The flags, as if they stood in a file.
-impl From<&cli::Site> for Table {
-    fn from(flags: &cli::Site) -> Table {
+impl From<(&cli::Site, &cli::Requests)> for Table {
+    fn from((flags, requests): (&cli::Site, &cli::Requests)) -> Table {
         Table {
             root: flags.root.clone(),
             list: flags.list.then_some(true),
@@ -89,6 +119,12 @@ impl From<&cli::Site> for Table {
                 .map(|names| names.iter().cloned().map(flag).collect()),
             compress: flags.compress,
             cache_control: flags.cache_control.clone().map(flag),
+            max_request_line_bytes: requests.max_request_line_bytes.map(flag),
+            max_head_bytes: requests.max_head_bytes.map(flag),
+            max_fields: requests.max_fields.map(flag),
+            max_body_bytes: requests.max_body_bytes.map(flag),
+            max_chunk_line_bytes: requests.max_chunk_line_bytes.map(flag),
+            max_trailer_bytes: requests.max_trailer_bytes.map(flag),
             ..Table::default()
         }
     }

@@ -76,6 +76,19 @@ pub enum Problem {
     /// Permissions that cannot be.
     #[error(transparent)]
     Cors(#[from] CorsError),
+    /// Too little, or too much.
+    #[error("{value} is out of range, which is {least} to {most}")]
+    Range {
+        /// What was asked for.
+        value: u64,
+        /// The least that can be.
+        least: u64,
+        /// The most that can be.
+        most: u64,
+    },
+    /// What is not a host's own.
+    #[error("this is for all hosts: write it before the first [[host]]")]
+    Everywhere,
     /// Two that say the same.
     #[error("{0} is what cors decides about; write it there")]
     CorsTwice(String),
@@ -99,14 +112,14 @@ impl Display for At {
 
 /// What a table was made of.
 #[derive(Debug, Clone, Copy)]
-enum Source<'f> {
+pub(super) enum Source<'f> {
     Flags,
     File(&'f File),
 }
 
 impl Source<'_> {
     /// That the value of `key`, which stands in these bytes, cannot be.
-    fn error(self, key: &'static str, bytes: Range<usize>, why: Problem) -> Error {
+    pub(super) fn error(self, key: &'static str, bytes: Range<usize>, why: Problem) -> Error {
         let at = match self {
             Source::Flags => At::Flag(key),
             Source::File(file) => At::File(file.place(bytes)),
@@ -165,6 +178,9 @@ impl Host {
         let (table, span) = (table.get_ref(), table.span());
         if let Some(host) = table.host.first() {
             return Err(source.error("host", host.span(), Problem::Nested));
+        }
+        if let Some(span) = table.of_all_hosts() {
+            return Err(source.error("host", span, Problem::Everywhere));
         }
         let own = table.names.as_ref().map(Spanned::get_ref);
         let Some(own) = own.filter(|own| !own.is_empty()) else {
@@ -467,6 +483,10 @@ mod tests {
             (
                 "[[headers]]\nmatch = \"*\"\nset = { Access-Control-Max-Age = \"1\" }",
                 ":4:34: Access-Control-Max-Age is what cors decides about",
+            ),
+            (
+                "[[host]]\nnames = [\"b\"]\nmax-fields = 5",
+                ":4:14: this is for all hosts",
             ),
             ("cors = { origins = [] }", ":2:8: origins is empty"),
             (

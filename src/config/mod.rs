@@ -3,6 +3,7 @@
 
 use crate::access_log;
 use crate::cli::{self, Cli};
+use crate::http;
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
 pub use host::Host;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 mod file;
 mod host;
+mod requests;
 
 /// How long responses in flight may take to finish after SIGTERM.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -100,6 +102,8 @@ pub struct Config {
     pub dev: String,
     /// What is served: the default host, and those that have names.
     pub hosts: Vec<Host>,
+    /// What requests may take.
+    pub requests: http::Limits,
     /// The TCP port served.
     pub port: u16,
     /// Whether any destination address is served.
@@ -145,7 +149,7 @@ impl Config {
             return Err(Error::Port);
         }
         let file = cli.config.as_deref().map(file::File::read).transpose()?;
-        let flags = file::Table::from(&cli.site);
+        let flags = file::Table::from((&cli.site, &cli.requests));
         let (limits, body_bytes) = limits(&cli.limits)?;
         let stats = match cli.stats {
             Some(seconds) if !(0.1..=1e9).contains(&seconds) => return Err(Error::Stats(seconds)),
@@ -176,6 +180,7 @@ impl Config {
             },
             dev: cli.dev,
             hosts: host::hosts(file.as_ref(), &flags)?,
+            requests: requests::limits(file.as_ref(), &flags)?,
             port: cli.port,
             any_address: cli.any_address,
             force: cli.force,
