@@ -154,6 +154,19 @@ pub struct Site {
     /// The Cache-Control field of every file, as in "max-age=3600" [default: none]
     #[arg(long, value_name = "VALUE")]
     pub cache_control: Option<String>,
+
+    /// Answer an error with this file, as in 404=/404.html; may be given again for others
+    #[arg(long, value_name = "STATUS=PATH", value_parser = error_page)]
+    pub error_page: Vec<(String, String)>,
+
+    /// Answer with this file when a path without an extension names nothing
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "/index.html")]
+    pub spa: Option<String>,
+}
+
+fn error_page(text: &str) -> Result<(String, String), &'static str> {
+    let (status, path) = text.split_once('=').ok_or("write it as in 404=/404.html")?;
+    Ok((status.to_owned(), path.to_owned()))
 }
 
 /// The flags that bound what a request may take; the configuration file has them too.

@@ -226,6 +226,7 @@ fn with_cors(fixture: &Fixture, allowed: &Allowed) -> Client<InlineLoader> {
     let mut client = client(fixture, Settings::default());
     client.hosts = Hosts::new(Host {
         cors: Some(Cors::new(allowed).unwrap()),
+        ..Host::default()
     });
     client
 }

@@ -36,6 +36,10 @@ pub struct Table {
     pub headers: Option<Vec<HeadersTable>>,
     /// Whose scripts may read what is sent.
     pub cors: Option<Spanned<CorsTable>>,
+    /// Files that tell of errors, by status.
+    pub error_page: Option<BTreeMap<String, Spanned<String>>>,
+    /// The file that is sent for what is not there.
+    pub spa: Option<Spanned<Spa>>,
     /// The longest request line.
     pub max_request_line_bytes: Option<Spanned<ByteSize>>,
     /// The longest head.
@@ -81,6 +85,16 @@ pub struct HeadersTable {
     pub remove: Vec<Spanned<String>>,
 }
 
+/// Which file is sent for what is not there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "expected true, false or the path of a file")]
+pub enum Spa {
+    /// The usual one, or none.
+    Usual(bool),
+    /// This one.
+    Path(String),
+}
+
 /// What other sites' scripts are allowed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -110,6 +124,8 @@ fn reading() -> Vec<String> {
 /// The flags, as if they stood in a file.
 impl From<(&cli::Site, &cli::Requests)> for Table {
     fn from((flags, requests): (&cli::Site, &cli::Requests)) -> Table {
+        let pages = !flags.error_page.is_empty();
+        let page = |(status, path)| (status, flag(path));
         Table {
             root: flags.root.clone(),
             list: flags.list.then_some(true),
@@ -119,6 +135,8 @@ impl From<(&cli::Site, &cli::Requests)> for Table {
                 .map(|names| names.iter().cloned().map(flag).collect()),
             compress: flags.compress,
             cache_control: flags.cache_control.clone().map(flag),
+            error_page: pages.then(|| flags.error_page.iter().cloned().map(page).collect()),
+            spa: flags.spa.clone().map(Spa::Path).map(flag),
             max_request_line_bytes: requests.max_request_line_bytes.map(flag),
             max_head_bytes: requests.max_head_bytes.map(flag),
             max_fields: requests.max_fields.map(flag),

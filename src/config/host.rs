@@ -1,9 +1,10 @@
 //! The settings of one host: built-in ones, and what the file and the flags put in their place.
 
-use super::file::{CorsTable, File, HeadersTable, Place, Table};
+use super::file::{CorsTable, File, HeadersTable, Place, Spa, Table};
 use crate::cli;
 use crate::http::cors::{Allowed, Cors, CorsError};
-use crate::http::{self, HostName, HostNameError};
+use crate::http::{self, HostName, HostNameError, Status};
+use crate::site::resolve::resolve;
 use crate::site::{
     Compress, Field, FieldError, MediaTypeError, Pattern, PatternError, Rule, Settings, field_name,
 };
@@ -15,6 +16,9 @@ use toml::Spanned;
 
 /// Hosts that a server may have: each keeps its directory open.
 pub const MAX_HOSTS: usize = 4_096;
+
+/// What answers for any page, if nothing else is said.
+const USUAL_PAGE: &str = "/index.html";
 
 /// What one host serves, and how.
 #[derive(Debug, Clone)]
@@ -76,6 +80,12 @@ pub enum Problem {
     /// Permissions that cannot be.
     #[error(transparent)]
     Cors(#[from] CorsError),
+    /// No error that is ever answered with.
+    #[error("\"{0}\" is no status of an error here; there are {errors}", errors = errors())]
+    Status(String),
+    /// No file of the site.
+    #[error("\"{0}\" is no path of a file of the site, as in /404.html")]
+    Path(String),
     /// Too little, or too much.
     #[error("{value} is out of range, which is {least} to {most}")]
     Range {
@@ -108,6 +118,15 @@ impl Display for At {
             At::File(place) => place.fmt(f),
         }
     }
+}
+
+/// All statuses that an error page can be for.
+fn errors() -> String {
+    let codes = Status::ALL.iter().map(|status| status.code());
+    let errors = codes
+        .filter(|&code| code >= 400)
+        .map(|code| code.to_string());
+    errors.collect::<Vec<String>>().join(", ")
 }
 
 /// What a table was made of.
@@ -211,6 +230,7 @@ impl Host {
         }
         self.set_files(table, source)?;
         self.set_headers(table, source)?;
+        self.set_pages(table, source)?;
         if let Some(cors) = &table.cors {
             let built = Cors::new(&allowed(cors.get_ref()));
             let error = |why: CorsError| source.error("cors", cors.span(), why.into());
@@ -253,6 +273,28 @@ impl Host {
         Ok(())
     }
 
+    /// What is sent when a file is not to be had.
+    fn set_pages(&mut self, table: &Table, source: Source<'_>) -> Result<(), Error> {
+        if let Some(pages) = &table.error_page {
+            self.http.error_pages.clear();
+            for (status, path) in pages {
+                let error = |why| source.error("error-page", path.span(), why);
+                let status = error_status(status).map_err(error)?;
+                let name = file_name(path.get_ref()).map_err(error)?;
+                self.http.error_pages.insert(status, name);
+            }
+        }
+        if let Some(spa) = &table.spa {
+            let name = match spa.get_ref() {
+                Spa::Usual(false) => Ok(None),
+                Spa::Usual(true) => file_name(USUAL_PAGE).map(Some),
+                Spa::Path(path) => file_name(path).map(Some),
+            };
+            self.http.fallback = name.map_err(|why| source.error("spa", spa.span(), why))?;
+        }
+        Ok(())
+    }
+
     /// What else responses with files say.
     fn set_headers(&mut self, table: &Table, source: Source<'_>) -> Result<(), Error> {
         if let Some(value) = &table.cache_control {
@@ -265,6 +307,25 @@ impl Host {
             self.files.headers.rules = rules.collect::<Result<_, _>>()?;
         }
         Ok(())
+    }
+}
+
+/// The status of an error that may have a page of its own.
+fn error_status(text: &str) -> Result<u16, Problem> {
+    let errors = Status::ALL.iter().map(|status| status.code());
+    let mut errors = errors.filter(|&code| code >= 400);
+    let wanted = text.parse().ok();
+    errors
+        .find(|&code| Some(code) == wanted)
+        .ok_or_else(|| Problem::Status(text.to_owned()))
+}
+
+/// The name of the file that a path of the site stands for.
+fn file_name(path: &str) -> Result<Box<[u8]>, Problem> {
+    let mut name = Vec::new();
+    match resolve(path.as_bytes(), &mut name) {
+        Ok(()) if !name.is_empty() && !name.ends_with(b"/") => Ok(name.into()),
+        _ => Err(Problem::Path(path.to_owned())),
     }
 }
 
@@ -488,6 +549,24 @@ mod tests {
                 "[[host]]\nnames = [\"b\"]\nmax-fields = 5",
                 ":4:14: this is for all hosts",
             ),
+            (
+                "error-page = { 200 = \"/a\" }",
+                ":2:22: \"200\" is no status of an error here; there are 400, 403, ",
+            ),
+            (
+                "error-page = { 404 = \"a\" }",
+                ":2:22: \"a\" is no path of a file",
+            ),
+            (
+                "error-page = { 404 = \"/a/\" }",
+                ":2:22: \"/a/\" is no path of a file",
+            ),
+            (
+                "error-page = { 404 = \"/../a\" }",
+                ":2:22: \"/../a\" is no path of a file",
+            ),
+            ("spa = \"/.git\"", ":2:7: \"/.git\" is no path of a file"),
+            ("spa = 1", ":2:7: expected true, false or the path"),
             ("cors = { origins = [] }", ":2:8: origins is empty"),
             (
                 "cors = { origins = [\"*\"], credentials = true }",
@@ -532,5 +611,32 @@ mod tests {
             let why = super::hosts(None, &flags).expect_err(words).to_string();
             assert!(why.starts_with(words), "{why}");
         }
+    }
+
+    #[test]
+    fn pages_are_names_of_files() {
+        let text = r#"
+            root = "www"
+            spa = true
+            [error-page]
+            404 = "/errors/404.html"
+            503 = "/b%20usy.html"
+            [[host]]
+            names = ["b"]
+            spa = false
+            error-page = { 404 = "/other.html" }
+        "#;
+        let hosts = with(Table::default(), text).expect("valid");
+        let pages = |host: &Host| {
+            let pages = host.http.error_pages.clone().into_iter();
+            pages
+                .map(|(status, name)| (status, name.into_vec()))
+                .collect::<Vec<_>>()
+        };
+        let busy = (503, b"b usy.html".to_vec());
+        assert_eq!(pages(&hosts[0]), [(404, b"errors/404.html".to_vec()), busy]);
+        assert_eq!(pages(&hosts[1]), [(404, b"other.html".to_vec())]);
+        assert_eq!(hosts[0].http.fallback.as_deref(), Some(&b"index.html"[..]));
+        assert_eq!(hosts[1].http.fallback, None);
     }
 }

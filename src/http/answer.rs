@@ -10,6 +10,7 @@ use super::conditional::{self, Verdict};
 use super::conn::{Asked, Conn, Phase};
 use super::cors::{self, Audience, Cors};
 use super::discard::Discard;
+use super::instead::{Problem, Purpose};
 use super::multipart::{self, Boundary};
 use super::negotiate;
 use super::range::{self, ContentRange, Wanted};
@@ -33,7 +34,7 @@ impl Conn {
         cx.counters.refused_heads += 1;
         self.note(bytes, None, cx);
         let head_only = bytes.starts_with(b"HEAD ");
-        self.answer_page(
+        self.fail(
             status,
             Asked {
                 head_only,
@@ -41,7 +42,9 @@ impl Conn {
                 name_len: 0,
                 host: HostId::DEFAULT,
                 audience: Audience::default(),
+                purpose: Purpose::default(),
             },
+            &Wishes::default(),
             cx,
         );
     }
@@ -86,6 +89,7 @@ impl Conn {
             name_len: 0,
             host,
             audience: cors.map_or_else(Audience::default, |cors| cors.audience(request)),
+            purpose: Purpose::default(),
         };
         match request.action(cx.limits) {
             Action::Find(target) => self.look_up(target, asked, Wishes::of(request), cx),
@@ -93,7 +97,7 @@ impl Conn {
                 Some(cors) => self.answer_preflight(cors, asked, cx),
                 None => self.answer_options(asked, cx),
             },
-            Action::Refuse(status) => self.answer_page(status, asked, cx),
+            Action::Refuse(status) => self.fail(status, asked, &Wishes::of(request), cx),
         }
     }
 
@@ -125,8 +129,8 @@ impl Conn {
     ) {
         match resolve(target.path, &mut self.head) {
             Ok(()) => {}
-            Err(Refusal::Malformed) => return self.answer_page(Status::BadRequest, asked, cx),
-            Err(Refusal::NoSuchName) => return self.answer_page(Status::NotFound, asked, cx),
+            Err(Refusal::Malformed) => return self.fail(Status::BadRequest, asked, &wishes, cx),
+            Err(Refusal::NoSuchName) => return self.fail(Status::NotFound, asked, &wishes, cx),
         }
         if let Some(query) = target.query
             && (self.head.is_empty() || self.head.ends_with(b"/"))
@@ -145,7 +149,7 @@ impl Conn {
         match found {
             Find::Ready(entry) => self.answer(&entry, asked, &wishes, cx),
             Find::Pending => self.phase = Phase::Waiting(asked, wishes.keep()),
-            Find::Refused => self.answer_page(Status::ServiceUnavailable, asked, cx),
+            Find::Refused => self.fail(Status::ServiceUnavailable, asked, &wishes, cx),
         }
     }
 
@@ -157,12 +161,14 @@ impl Conn {
         wishes: &Wishes<'_>,
         cx: &mut Context<'_, L>,
     ) {
-        match entry {
-            Entry::File(file) => self.answer_file(file, asked, wishes, cx),
-            Entry::Directory => self.answer_redirect(asked, cx),
-            Entry::NotFound => self.answer_page(Status::NotFound, asked, cx),
-            Entry::Forbidden => self.answer_page(Status::Forbidden, asked, cx),
-            Entry::Failed(_) => self.answer_page(Status::InternalServerError, asked, cx),
+        match (entry, asked.purpose) {
+            (_, Purpose::Explain(problem)) => self.explain(entry, problem, asked, wishes, cx),
+            (Entry::File(file), _) => self.answer_file(file, asked, wishes, cx),
+            (_, Purpose::FallBack) => self.fail(Status::NotFound, asked, wishes, cx),
+            (Entry::Directory, _) => self.answer_redirect(asked, cx),
+            (Entry::NotFound, _) => self.answer_missing(asked, wishes, cx),
+            (Entry::Forbidden, _) => self.fail(Status::Forbidden, asked, wishes, cx),
+            (Entry::Failed(_), _) => self.fail(Status::InternalServerError, asked, wishes, cx),
         }
     }
 
@@ -180,13 +186,15 @@ impl Conn {
             Verdict::Proceed => {}
             Verdict::NotModified => return self.answer_not_modified(file, asked, cx),
             Verdict::Failed => {
-                return self.answer_file_page(Status::PreconditionFailed, file, asked, cx);
+                let problem = Problem::with(Status::PreconditionFailed, file);
+                return self.fail(problem, asked, wishes, cx);
             }
         }
         match ranges(wishes, file, asked) {
             Wanted::Whole => self.answer_whole(file, asked, cx),
             Wanted::Nothing => {
-                self.answer_file_page(Status::RangeNotSatisfiable, file, asked, cx);
+                let problem = Problem::with(Status::RangeNotSatisfiable, file);
+                self.fail(problem, asked, wishes, cx);
             }
             Wanted::Parts(parts) => self.answer_parts(file, &parts, asked, cx),
         }
@@ -244,7 +252,7 @@ impl Conn {
     }
 
     /// Sends a body of one part.
-    fn send_part<L: Loader>(
+    pub(super) fn send_part<L: Loader>(
         &mut self,
         code: u16,
         part: Part,
@@ -267,18 +275,6 @@ impl Conn {
         self.head.clear();
         response::write_not_modified(&mut self.head, file, &end(asked, cx));
         self.send(304, Bytes::new(), None, asked.connection, cx);
-    }
-
-    fn answer_file_page<L: Loader>(
-        &mut self,
-        status: Status,
-        file: &Representation,
-        asked: Asked,
-        cx: &mut Context<'_, L>,
-    ) {
-        self.head.clear();
-        response::write_file_page(&mut self.head, status, file, &end(asked, cx));
-        self.send_page(status, asked, cx);
     }
 
     fn answer_redirect<L: Loader>(&mut self, asked: Asked, cx: &mut Context<'_, L>) {
@@ -306,13 +302,12 @@ impl Conn {
         self.send(204, Bytes::new(), None, asked.connection, cx);
     }
 
-    fn answer_page<L: Loader>(&mut self, status: Status, asked: Asked, cx: &mut Context<'_, L>) {
-        self.head.clear();
-        response::write_page(&mut self.head, status, &end(asked, cx));
-        self.send_page(status, asked, cx);
-    }
-
-    fn send_page<L: Loader>(&mut self, status: Status, asked: Asked, cx: &mut Context<'_, L>) {
+    pub(super) fn send_page<L: Loader>(
+        &mut self,
+        status: Status,
+        asked: Asked,
+        cx: &mut Context<'_, L>,
+    ) {
         let page = if asked.head_only { "" } else { status.page() };
         let body = Bytes::from_static(page.as_bytes());
         self.send(status.code(), body, None, asked.connection, cx);
@@ -320,7 +315,7 @@ impl Conn {
 }
 
 /// How the head of the response ends.
-fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
+pub(super) fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
     let cors = cx.hosts.get(asked.host).cors.as_ref();
     End {
         more: cors.map_or(b"", |cors| cors.lines(asked.audience)),

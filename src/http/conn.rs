@@ -14,6 +14,7 @@ use super::Status;
 use super::chunked::Chunked;
 use super::cors::Audience;
 use super::discard::Discard;
+use super::instead::Purpose;
 use super::noted::{Noted, Remote};
 use super::response::{self, Connection};
 use super::scan::{HeadScanner, Scan};
@@ -73,6 +74,8 @@ pub(super) struct Asked {
     pub(super) host: HostId,
     /// To whom the response goes.
     pub(super) audience: Audience,
+    /// What the entry is looked up for.
+    pub(super) purpose: Purpose,
 }
 
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The hosts of a server, and which of them a request is for.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ const MAX_LABEL_BYTES: usize = 63;
 pub struct Host {
     /// Whose scripts may read it.
     pub cors: Option<Cors>,
+    /// The files that tell of errors, by status.
+    pub error_pages: BTreeMap<u16, Box<[u8]>>,
+    /// The file that is sent for what is not there, if that may be a page.
+    pub fallback: Option<Box<[u8]>>,
 }
 
 /// The name of a host, or of all that end so: `example.org`, `*.example.org`.

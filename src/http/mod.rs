@@ -9,6 +9,7 @@
 //! 4. [`answer`] decides what to say and [`response`] writes the head that says it; an entry has most of it ready. What
 //!    the request [`wishes`] decides about that: its coding ([`negotiate`]), whether the client has it
 //!    ([`conditional`]), the parts of it ([`range`], [`multipart`]).
+//!    When there is nothing to send, something may be sent [`instead`].
 //! 5. The body follows from memory, or chunk by chunk as [`stream`] has it read.
 //!
 //! Only then is the next request taken: what a client sends ahead stays in its TCP window. [`limits`] has the other
@@ -28,6 +29,7 @@ pub mod date;
 mod discard;
 mod fields;
 pub mod hosts;
+pub mod instead;
 pub mod limits;
 pub mod multipart;
 pub mod negotiate;

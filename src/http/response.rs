@@ -5,10 +5,11 @@ use std::io::Write;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
 
 use super::date::Date;
+use super::instead::Problem;
 use super::multipart::Boundary;
 use super::range::ContentRange;
 use super::status::Status;
-use crate::site::Representation;
+use crate::site::{Coding, Representation, VARY};
 
 /// The methods that every resource supports (RFC 9110 section 10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
@@ -123,26 +124,56 @@ pub fn write_not_modified(out: &mut Vec<u8>, file: &Representation, end: &End<'_
     finish(out, end);
 }
 
-/// Appends the head of a page that says why `file` is not sent.
-pub fn write_file_page(out: &mut Vec<u8>, status: Status, file: &Representation, end: &End<'_>) {
-    start_page(out, status);
-    if status == Status::RangeNotSatisfiable {
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "Content-Range: bytes */{}\r\n", file.length());
+/// Appends the head of our own page about `problem`.
+pub fn write_problem(out: &mut Vec<u8>, problem: Problem, end: &End<'_>) {
+    start_page(out, problem.status);
+    write_fields_of(out, problem);
+    if problem.varies {
+        out.extend_from_slice(VARY.as_bytes());
     }
-    out.extend_from_slice(file.vary().as_bytes());
     finish(out, end);
 }
 
-/// Appends the head of a response that consists of a fixed page.
-pub fn write_page(out: &mut Vec<u8>, status: Status, end: &End<'_>) {
-    start_page(out, status);
-    match status {
+/// Appends the head of the response that tells of `problem` by a file of the host.
+///
+/// It has nothing of what tells one version of that file from another, nor how long it may be kept: both would be
+/// taken for what the address stands for.
+pub fn write_problem_file(
+    out: &mut Vec<u8>,
+    problem: Problem,
+    file: &Representation,
+    end: &End<'_>,
+) {
+    out.extend_from_slice(problem.status.line().as_bytes());
+    // Writing to a Vec cannot fail.
+    let _ = write!(
+        out,
+        "Server: xdphttpd\r\nContent-Type: {}\r\nContent-Length: {}\r\n",
+        file.content_type,
+        file.length()
+    );
+    if file.coding != Coding::Identity {
+        let _ = write!(out, "Content-Encoding: {}\r\n", file.coding.token());
+    }
+    out.extend_from_slice(file.other_fields());
+    write_fields_of(out, problem);
+    if problem.varies || file.varies {
+        out.extend_from_slice(VARY.as_bytes());
+    }
+    finish(out, end);
+}
+
+/// Appends the fields that a problem brings with it, whatever the page.
+fn write_fields_of(out: &mut Vec<u8>, problem: Problem) {
+    match problem.status {
         Status::MethodNotAllowed => out.extend_from_slice(ALLOW),
         Status::ServiceUnavailable => out.extend_from_slice(RETRY_AFTER),
         _ => {}
     }
-    finish(out, end);
+    if let Some(length) = problem.length {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "Content-Range: bytes */{length}\r\n");
+    }
 }
 
 /// Appends the head of the answer to OPTIONS, which has no content (RFC 9110 section 9.3.7).

@@ -39,15 +39,15 @@ impl<'b> Wishes<'b> {
     }
 
     /// The same on its own; `None` if there are none.
-    pub fn keep(self) -> Option<Box<Wishes<'static>>> {
+    pub fn keep(&self) -> Option<Box<Wishes<'static>>> {
         let kept = Wishes {
-            accept_encoding: own(self.accept_encoding),
-            if_match: own(self.if_match),
-            if_unmodified_since: own(self.if_unmodified_since),
-            if_none_match: own(self.if_none_match),
-            if_modified_since: own(self.if_modified_since),
-            if_range: own(self.if_range),
-            range: own(self.range),
+            accept_encoding: own(&self.accept_encoding),
+            if_match: own(&self.if_match),
+            if_unmodified_since: own(&self.if_unmodified_since),
+            if_none_match: own(&self.if_none_match),
+            if_modified_since: own(&self.if_modified_since),
+            if_range: own(&self.if_range),
+            range: own(&self.range),
         };
         let any = kept.values().into_iter().any(Option::is_some);
         any.then(|| Box::new(kept))
@@ -99,6 +99,6 @@ fn add_line<'b>(value: &mut Value<'b>, line: &'b [u8]) {
     }
 }
 
-fn own(value: Value<'_>) -> Value<'static> {
-    value.map(|value| Cow::Owned(value.into_owned()))
+fn own(value: &Value<'_>) -> Value<'static> {
+    value.as_ref().map(|value| Cow::Owned(value.to_vec()))
 }

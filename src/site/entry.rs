@@ -21,7 +21,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(1);
 const LAST_DATE_S: u64 = 253_402_300_799;
 
 /// What which representation is sent depends on (RFC 9110 section 12.5.5).
-const VARY: &str = "Vary: Accept-Encoding\r\n";
+pub(crate) const VARY: &str = "Vary: Accept-Encoding\r\n";
 
 /// What a name stands for.
 #[derive(Debug)]

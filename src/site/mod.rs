@@ -37,8 +37,8 @@ mod version;
 
 pub use cache::{MAX_AGE, REFRESH_AFTER};
 pub use coding::Coding;
-pub(crate) use entry::http_date;
 pub use entry::{Body, Entry, File, Representation};
+pub(crate) use entry::{VARY, http_date};
 pub use files::{CACHED_FILE_BYTES, Found, OpenFile, ReadError, Root, RootError};
 pub use headers::{Field, FieldError, Fields, Headers, Pattern, PatternError, Rule, field_name};
 pub use host::{HostId, Roots};
