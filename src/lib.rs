@@ -50,7 +50,7 @@
 //! [`xdp`] know nothing above them and hold all `unsafe` code. [`net`] knows
 //! frames, not rings; [`http`] and [`site`] know no network. [`stats`] and the
 //! types of [`config`] are for everyone. Each outside library has one owner:
-//! etherparse [`net::demux`], httparse `http::request`, smoltcp [`net`], libxdp
+//! etherparse [`net::demux`], httparse `http::request`, toml [`config`], globset [`site`], smoltcp [`net`], libxdp
 //! and libbpf [`xsk`] and [`xdp`], tokio [`server`] and the file loader, never
 //! the packet path. The [`access_log`] is lines in a worker's hands and files in its own
 //! thread's.

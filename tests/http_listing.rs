@@ -5,6 +5,7 @@ mod http_support;
 use http_support::{Client, Fixture};
 use std::fs;
 use std::os::unix::fs::symlink;
+use xdphttpd::http::{Host, Hosts};
 use xdphttpd::site::{InlineLoader, Root};
 
 /// A root with a directory that has no index, and one that has.
@@ -30,7 +31,12 @@ fn fixture() -> Fixture {
 
 fn client(fixture: &Fixture, lists: bool) -> Client<InlineLoader> {
     let root = Root::open(fixture.path()).expect("the root").listing(lists);
-    Client::new(InlineLoader::new(root.compressing(false)))
+    let mut client = Client::new(InlineLoader::new(root.compressing(false)));
+    client.hosts = Hosts::new(Host {
+        lists,
+        ..Host::default()
+    });
+    client
 }
 
 /// Status line, head and body of the response to a GET of `target`.
@@ -176,4 +182,43 @@ fn what_changes_is_seen_and_what_does_not_is_not_sent_again() {
     client.now += std::time::Duration::from_secs(10);
     let (_, _, page) = get(&mut client, "/list/sub/");
     assert!(page.contains("title=\"3 bytes\""), "{page}");
+}
+
+#[test]
+fn who_prefers_json_gets_it_and_caches_are_told() {
+    let fixture = fixture();
+    let mut client = client(&fixture, true);
+    let json = "application/json";
+    let html = "text/html; charset=utf-8";
+    for (target, accept, media_type, varies) in [
+        ("/list/", "application/json", json, true),
+        ("/list/?sort=size", "application/json", json, true),
+        ("/list/", "text/html, application/json;q=0.5", html, true),
+        ("/list/", "*/*", html, true),
+        ("/list/?json", "text/html", json, true),
+        ("/list/indexed/", "application/json", html, false),
+        (
+            "/list/b.txt",
+            "application/json",
+            "text/plain; charset=utf-8",
+            false,
+        ),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n");
+        for temperature in ["cold", "warm"] {
+            let text = client.exchange(request.as_bytes());
+            let text = String::from_utf8_lossy(&text);
+            let what = format!("{target}, {accept}, {temperature}: {text}");
+            assert!(text.starts_with("HTTP/1.1 200 OK"), "{what}");
+            assert!(
+                text.contains(&format!("Content-Type: {media_type}\r\n")),
+                "{what}"
+            );
+            assert_eq!(text.contains("\r\nVary: Accept\r\n"), varies, "{what}");
+        }
+    }
+    // Of what is not listed nobody gets anything else.
+    let request = "GET /list/ HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n";
+    let text = self::client(&fixture, false).exchange(request.as_bytes());
+    assert!(text.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
 }

@@ -5,18 +5,21 @@
 //! ```
 //!
 //! `pieces` is the seed of their lengths. Bit 0 of `settings` makes all limits so
-//! small that short inputs reach them, bit 1 makes memory short.
+//! small that short inputs reach them, bit 1 makes memory short, bit 2 makes two hosts
+//! that have pages for errors and for what is missing, and speak of origins.
 
 use super::input::Input;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
+use xdphttpd::http::cors::{Allowed, Cors};
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
-use xdphttpd::http::{Conn, Context, Counters, Date, Hosts, Limits};
-use xdphttpd::site::{InlineLoader, Root, Site, Waiter};
+use xdphttpd::http::{Conn, Context, Counters, Date, Host, Hosts, Limits};
+use xdphttpd::site::{InlineLoader, Root, Roots, Site, Waiter};
 use xdphttpd::wire::SplitMix;
 
 const SMALL: u8 = 1;
 const FRUGAL: u8 = 2;
+const HOSTS: u8 = 4;
 /// What the shortest request takes, `GET / HTTP/1.0` with its two line ends.
 const SHORTEST_REQUEST_BYTES: usize = 18;
 /// The longest file of the site.
@@ -56,6 +59,30 @@ pub fn run(site: &Path, input: &[u8]) {
     whole.end();
 }
 
+/// The hosts of a client with these `settings`.
+fn hosts(settings: u8) -> Hosts {
+    if settings & HOSTS == 0 {
+        return Hosts::default();
+    }
+    let host = |origin: &str, fallback: Option<&[u8]>| {
+        let allowed = Allowed {
+            origins: vec![origin.to_owned()],
+            methods: vec!["GET".to_owned()],
+            ..Allowed::default()
+        };
+        Host {
+            lists: true,
+            cors: Some(Cors::new(&allowed).expect("settings")),
+            error_pages: [(400, (*b"one").into()), (404, (*b"none").into())].into(),
+            fallback: fallback.map(Into::into),
+        }
+    };
+    let mut hosts = Hosts::new(host("*", None));
+    let names = ["x", "*.x"].map(|name| name.parse().expect("a name"));
+    hosts.add(&names, host("https://a", Some(b"one")));
+    hosts
+}
+
 /// The server's side of a connection, and what it has sent.
 struct Client {
     hosts: Hosts,
@@ -70,7 +97,7 @@ struct Client {
 
 impl Client {
     fn new(site: &Path, settings: u8) -> Client {
-        let root = Root::open(site).expect("the files served");
+        let root = || Root::open(site).expect("the files served");
         let small = Limits {
             request_line_bytes: 64,
             head_bytes: 128,
@@ -81,8 +108,11 @@ impl Client {
             trailer_bytes: 16,
         };
         Client {
-            hosts: Hosts::default(),
-            site: Site::new(InlineLoader::new(root), xdphttpd::site::Limits::default()),
+            hosts: hosts(settings),
+            site: Site::new(
+                InlineLoader::new(Roots::new(vec![root(), root()])),
+                xdphttpd::site::Limits::default(),
+            ),
             conn: Conn::new(),
             date: Date::new(UNIX_EPOCH),
             limits: if settings & SMALL != 0 {
@@ -187,6 +217,8 @@ fn responses(mut sent: &[u8]) -> u64 {
             Some(value) => value.parse().expect("a length"),
             // It describes what is not sent (RFC 9110 section 15.4.5).
             None if response.code == Some(304) => 0,
+            // It has no content (RFC 9110 section 8.6).
+            None if response.code == Some(204) => 0,
             None => panic!("no length: {}", String::from_utf8_lossy(sent)),
         };
         let closes = one(response.headers, "Connection") == Some("close");

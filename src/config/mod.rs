@@ -12,8 +12,9 @@ use rustix::system::sysinfo;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod error;
 mod file;
-mod host;
+pub mod host;
 mod requests;
 
 /// How long responses in flight may take to finish after SIGTERM.
@@ -85,9 +86,9 @@ pub enum Error {
     /// The configuration file is none.
     #[error(transparent)]
     File(#[from] file::ReadError),
-    /// A setting of a host cannot be.
+    /// A setting that the file may have too cannot be.
     #[error(transparent)]
-    Host(#[from] host::Error),
+    Setting(#[from] error::Error),
 }
 
 /// Which XDP mode is wanted.

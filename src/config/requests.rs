@@ -1,7 +1,7 @@
 //! What requests may take, from the file and the flags.
 
+use super::error::{Error, Problem, Source};
 use super::file::{File, Table};
-use super::host::{Error, Problem, Source};
 use crate::http::Limits;
 use crate::http::limits::MAX_FIELDS;
 use bytesize::ByteSize;

@@ -10,6 +10,7 @@ use super::conditional::{self, Verdict};
 use super::conn::{Asked, Conn, Phase};
 use super::cors::{self, Audience, Cors};
 use super::discard::Discard;
+use super::hosts::Host;
 use super::instead::{Problem, Purpose};
 use super::multipart::{self, Boundary};
 use super::negotiate;
@@ -92,7 +93,7 @@ impl Conn {
             purpose: Purpose::default(),
         };
         match request.action(cx.limits) {
-            Action::Find(target) => self.look_up(target, asked, Wishes::of(request), cx),
+            Action::Find(target) => self.look_up(target, asked, request, cx),
             Action::Options => match cors.filter(|_| cors::is_preflight(request)) {
                 Some(cors) => self.answer_preflight(cors, asked, cx),
                 None => self.answer_options(asked, cx),
@@ -124,18 +125,17 @@ impl Conn {
         &mut self,
         target: Target<'_>,
         asked: Asked,
-        wishes: Wishes<'_>,
+        request: &Request<'_, '_>,
         cx: &mut Context<'_, L>,
     ) {
+        let wishes = Wishes::of(request);
         match resolve(target.path, &mut self.head) {
             Ok(()) => {}
             Err(Refusal::Malformed) => return self.fail(Status::BadRequest, asked, &wishes, cx),
             Err(Refusal::NoSuchName) => return self.fail(Status::NotFound, asked, &wishes, cx),
         }
-        if let Some(query) = target.query
-            && (self.head.is_empty() || self.head.ends_with(b"/"))
-        {
-            View::of_query(query).append_to(&mut self.head);
+        if self.head.is_empty() || self.head.ends_with(b"/") {
+            view(target, request, cx.hosts.get(asked.host)).append_to(&mut self.head);
         }
         let asked = Asked {
             name_len: self.head.len(),
@@ -322,6 +322,13 @@ pub(super) fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
         date: cx.date,
         connection: asked.connection,
     }
+}
+
+/// How a directory is to be shown, should it have no index.
+fn view(target: Target<'_>, request: &Request<'_, '_>, host: &Host) -> View {
+    let mut view = target.query.map(View::of_query).unwrap_or_default();
+    view.is_json |= host.lists && request.header("accept").any(negotiate::prefers_json);
+    view
 }
 
 /// The parts of `file` that are to be sent. `Range` is defined for GET alone (RFC 9110 section 14.2).

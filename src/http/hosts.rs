@@ -16,6 +16,8 @@ const MAX_LABEL_BYTES: usize = 63;
 /// How a host answers, beyond what its files are.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
+    /// Whether directories without an index are listed, as JSON too for who would rather have that.
+    pub lists: bool,
     /// Whose scripts may read it.
     pub cors: Option<Cors>,
     /// The files that tell of errors, by status.

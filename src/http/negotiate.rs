@@ -1,4 +1,4 @@
-//! Which coding a client gets (RFC 9110 section 12.5.3).
+//! Which coding a client gets (RFC 9110 section 12.5.3), and of a listing which type.
 
 use crate::site::{Coding, File, Representation};
 
@@ -22,6 +22,23 @@ pub fn select<'f>(file: &'f File, accept_encoding: Option<&[u8]>) -> &'f Represe
         }
     }
     best.0
+}
+
+/// Whether who sends this `Accept` names JSON, and would rather have it than a page: browsers name HTML, programs that
+/// want JSON name that. Ranges of types say nothing about either (RFC 9110 section 12.5.1).
+pub fn prefers_json(accept: &[u8]) -> bool {
+    let (mut json, mut html) = (0, 0);
+    for element in accept.split(|&byte| byte == b',') {
+        let Some((media_type, weight)) = weighted(element) else {
+            continue;
+        };
+        if media_type.eq_ignore_ascii_case(b"application/json") {
+            json = json.max(weight);
+        } else if media_type.eq_ignore_ascii_case(b"text/html") {
+            html = html.max(weight);
+        }
+    }
+    json > html
 }
 
 /// What weight a client gives to each coding, in thousandths.
@@ -105,4 +122,34 @@ fn thousandths(value: &[u8]) -> Option<u16> {
         thousandths += u16::from(digit - b'0') * worth;
     }
     (thousandths <= 1000).then_some(thousandths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefers_json;
+
+    #[test]
+    fn json_is_for_who_names_it_first() {
+        for (accept, is_json) in [
+            ("application/json", true),
+            ("Application/JSON;q=0.5", true),
+            ("application/json, text/plain, */*", true),
+            ("text/html;q=0.9, application/json", true),
+            ("*/*", false),
+            ("application/*", false),
+            ("text/html, application/json", false),
+            ("text/html, application/json;q=0.9", false),
+            ("application/json;q=0", false),
+            ("application/json;q=2", false),
+            ("application/jsonp", false),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                false,
+            ),
+            ("", false),
+            (",;,", false),
+        ] {
+            assert_eq!(prefers_json(accept.as_bytes()), is_json, "{accept}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub(super) fn list(root: &Root, name: &[u8], view: View) -> Result<Found, Found>
         identity: Box::new(Loaded::made(validator, content)),
         variants,
         media_type: view.media_type().to_owned(),
-        fields: root.settings.headers.of(name),
+        fields: root.settings.headers.of(name).depending_on_accept(),
         read_at,
     })
 }

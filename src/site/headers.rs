@@ -214,6 +214,12 @@ impl Default for Fields {
 }
 
 impl Fields {
+    /// The same of what comes as a page or as JSON.
+    pub(super) fn depending_on_accept(mut self) -> Fields {
+        self.for_caches.push_str("Vary: Accept\r\n");
+        self
+    }
+
     fn of(fields: &[(&str, &str)]) -> Fields {
         let (mut for_caches, mut others) = (String::new(), String::new());
         for (name, value) in fields {
