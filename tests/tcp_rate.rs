@@ -110,6 +110,9 @@ fn who_is_kept_back_is_not_to_blame() {
         (counters.expired_send_stall, counters.expired_send_rate),
         (0, 0)
     );
+    // For each piece, and for each ACK in between.
+    let kept_back = lab.stack.app.counters.kept_back;
+    assert!((160..1_000).contains(&kept_back), "{kept_back}");
     let want = seconds(BIG_BYTES, 1_000);
     let since_start = lab.now.total_micros() as f64 / 1e6;
     assert!(since_start >= want, "{since_start} s, not {want} s");

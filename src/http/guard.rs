@@ -92,6 +92,7 @@ impl Conn {
         if let Some((networks, _)) = policy.access.longest(name)
             && !networks.allow(*self.remote.0.ip())
         {
+            cx.counters.kept_out += 1;
             return self.answer_page(Status::Forbidden, way.asked, cx);
         }
         match policy.auth.longest(name) {
@@ -120,6 +121,7 @@ impl Conn {
             password: said.password.into(),
         };
         if !cx.site.verify(key, question, cx.waiter) {
+            cx.counters.refused_credentials += 1;
             return self.answer_page(Status::ServiceUnavailable, way.asked, cx);
         }
         self.phase = Phase::Proving(Box::new(Proof {
@@ -136,14 +138,14 @@ impl Conn {
         let Phase::Proving(proof) = mem::take(&mut self.phase) else {
             return;
         };
-        let name = &self.head[..proof.asked.name_len];
-        let policy = cx.policy;
-        match policy.auth.longest(name) {
-            Some((realm, _)) if !holds => {
-                return self.answer_unauthorized(realm, proof.asked, cx);
-            }
-            _ if !holds => return self.answer_page(Status::Forbidden, proof.asked, cx),
-            _ => {}
+        if !holds {
+            cx.counters.wrong_credentials += 1;
+            let policy = cx.policy;
+            let name = &self.head[..proof.asked.name_len];
+            return match policy.auth.longest(name) {
+                Some((realm, _)) => self.answer_unauthorized(realm, proof.asked, cx),
+                None => self.answer_page(Status::Forbidden, proof.asked, cx),
+            };
         }
         cx.verified.insert(key, cx.now);
         self.note_user(&proof.user);
