@@ -147,6 +147,7 @@ fn hand_over<L: Loader>(
         if let Some(limiter) = limiter
             && !may_send(conn, stream, limiter, cx.now)
         {
+            cx.counters.kept_back += 1;
             return sent;
         }
         let taken = match conn.output_body() {

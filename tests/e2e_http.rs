@@ -6,6 +6,7 @@ mod lab;
 use lab::{Lab, Response, assert_same, noise, text};
 use std::io::{BufReader, Read, Write};
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 
 #[test]
 fn files_arrive_byte_exact() {
@@ -303,4 +304,25 @@ fn other_methods_are_refused_with_allow() {
     assert_eq!(lab.status("/file", &["-X", "OPTIONS"]), "200");
     assert_eq!(lab.status("/file", &["-X", "BREW"]), "501");
     assert_eq!(lab.get("/file"), b"content");
+}
+
+#[test]
+fn a_rate_is_kept_to_and_health_told() {
+    let lab = Lab::new();
+    let content = noise(8, 200_000);
+    lab.file("big.bin", &content);
+    let flags = [
+        "--rate",
+        "100KB",
+        "--rate-total",
+        "1MB",
+        "--health-path",
+        "/up",
+    ];
+    let _server = lab.serve(&flags);
+    let start = Instant::now();
+    assert_same(&lab.get("/big.bin"), &content);
+    // 64 KiB leave at once, the rest no faster than at the rate.
+    assert!(start.elapsed() >= Duration::from_millis(1_344));
+    assert_same(&lab.get("/up"), b"ok\n");
 }

@@ -189,7 +189,7 @@ fn counters_tell_what_happened() {
             .iter()
             .map(|status| status.page().len() as u64)
             .sum::<u64>(),
-        aborted: 0,
+        ..Counters::default()
     };
     assert_eq!(client.counters, expected);
 }

@@ -232,6 +232,7 @@ fn who_is_kept_out_learns_nothing() {
         let got = client.exchange(&get(target, ""));
         assert_same(&got, forbidden().as_bytes(), target);
     }
+    assert_eq!(client.counters.kept_out, SPELLINGS.len() as u64);
     let ok = fixture.ok("private-too", "application/octet-stream", "");
     assert_same(&client.exchange(&get("/private-too", "")), &ok, "beside it");
     client.remote = from("10.255.0.1");
@@ -548,6 +549,7 @@ fn passwords_are_looked_at_once_in_a_while() {
         client.exchange(&get("/private/x", WRONG));
         assert_eq!(client.site.loader().asked, asked);
     }
+    assert_eq!(client.counters.wrong_credentials, 2);
     // A new password, and the old one is nothing any more.
     let hash = "$2a$04$DCq7YPn5Rq63x1Lad4cll.gPqnXZmDhhq3zJUTSJckzck53/zZY4W";
     let users = [("ann".to_owned(), hash.parse().expect("a hash"))];
@@ -594,6 +596,7 @@ fn a_crowd_of_guesses_is_told_to_come_again() {
     );
     let got = client.exchange(&guess(at_once + in_line));
     assert_same(&got, unavailable.as_bytes(), "one too many");
+    assert_eq!(client.counters.refused_credentials, 1);
     // Who asks what is in line already waits for the same answer.
     client.reconnect();
     client.feed(&guess(0));

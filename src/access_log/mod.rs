@@ -1,6 +1,6 @@
 //! The access log: a line for each response, written off the packet path.
 //!
-//! A worker puts [`format`]ted lines into a [`Batch`] of its own. A batch that is full,
+//! A worker puts [`mod@format`]ted lines into a [`Batch`] of its own. A batch that is full,
 //! or has waited for [`MAX_AGE`], goes through a bounded queue to the [`writer`]'s
 //! thread, which alone touches files. When the writer is too slow, and the queue full,
 //! the batch's lines are dropped and counted: clients never wait for a log.

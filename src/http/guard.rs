@@ -93,6 +93,7 @@ impl Conn {
         if let Some((networks, _)) = policy.access.longest(name)
             && !networks.allow(*self.remote.0.ip())
         {
+            cx.counters.kept_out += 1;
             return self.fail(Status::Forbidden, way.asked, &way.wishes, cx);
         }
         match policy.auth.longest(name) {
@@ -121,6 +122,7 @@ impl Conn {
             password: said.password.into(),
         };
         if !cx.site.verify(key, question, cx.waiter) {
+            cx.counters.refused_credentials += 1;
             return self.fail(Status::ServiceUnavailable, way.asked, &way.wishes, cx);
         }
         self.phase = Phase::Proving(Box::new(Proof {
@@ -137,10 +139,11 @@ impl Conn {
         let Phase::Proving(proof) = mem::take(&mut self.phase) else {
             return;
         };
-        let name = &self.head[..proof.asked.name_len];
-        let policy = &cx.hosts.get(proof.asked.host).policy;
         let wishes = proof.wishes.map(|wishes| *wishes).unwrap_or_default();
         if !holds {
+            cx.counters.wrong_credentials += 1;
+            let name = &self.head[..proof.asked.name_len];
+            let policy = &cx.hosts.get(proof.asked.host).policy;
             let status = match policy.auth.longest(name) {
                 Some(_) => Status::Unauthorized,
                 None => Status::Forbidden,

@@ -101,6 +101,14 @@ pub struct Counters {
     pub responses_5xx: u64,
     /// Bytes of response bodies that the caller took.
     pub body_bytes: u64,
+    /// Requests of clients that may not ask.
+    pub kept_out: u64,
+    /// Requests with credentials that are nobody's.
+    pub wrong_credentials: u64,
+    /// Requests whose password was not looked at, for too many were in line.
+    pub refused_credentials: u64,
+    /// Turns in which a connection had more to send and a limited rate kept it back.
+    pub kept_back: u64,
     /// Responses broken off because the file no longer held what their head had promised.
     pub aborted: u64,
 }

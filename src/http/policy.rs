@@ -6,7 +6,7 @@
 //! 1. The health check, which everybody may ask for.
 //! 2. Who may ask ([`access`](super::access)): 403.
 //! 3. Who has proved to be somebody ([`auth`](super::auth)): 401.
-//! 4. Where the name leads instead ([`rules`]). What it is rewritten to goes through 2 and 3 once more, so that no rule
+//! 4. Where the name leads instead ([`rules`](crate::site::rules)). What it is rewritten to goes through 2 and 3 once more, so that no rule
 //!    leads past them.
 //!
 //! Only then is there a difference between what is there and what is not.
@@ -28,7 +28,7 @@ pub struct Policy {
     pub access: Prefixes<Networks>,
     /// Who must prove to be somebody for what is beneath a prefix. The longest prefix decides, alone.
     pub auth: Prefixes<Realm>,
-    /// The health check's name, as [`name_of`](crate::site::prefixes::name_of) makes it; `None`: there is none.
+    /// The health check's name, as [`name_of`] makes it; `None`: there is none.
     pub health: Option<Vec<u8>>,
 }
 

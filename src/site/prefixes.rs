@@ -1,7 +1,8 @@
 //! What is said of parts of a site: of a name and all that lies beneath it.
 //!
 //! Prefixes are compared with names as [`resolve`] makes them, component by component: `/private` covers `/private`,
-//! `/private/` and `/private/a`, however these are written, and not `/private-too`.
+//! `/private/` and `/private/a`, however these are written, and not `/private-too`. They are of names, not of files: what
+//! covers `/a/index.html` does not cover `/a/`, nor `/a/index.html.gz`. Who guards something guards a directory.
 
 use super::resolve::resolve;
 
