@@ -1,7 +1,6 @@
 //! The command line, one field a flag, nothing decided yet: see
 //! [`config`](crate::config) for what becomes of it.
 
-use crate::http::policy::HEALTH_PATH;
 use bytesize::ByteSize;
 use clap::Parser;
 use std::path::PathBuf;
@@ -115,10 +114,6 @@ pub struct Cli {
     #[arg(long, value_name = "SECONDS")]
     pub stats: Option<f64>,
 
-    /// Where the server says whether it is well, to everybody; off: nowhere
-    #[arg(long, value_name = "PATH", default_value = HEALTH_PATH)]
-    pub health_path: String,
-
     /// Say more; twice: say everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -167,6 +162,10 @@ pub struct Site {
     /// Answer with this file when a path without an extension names nothing
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "/index.html")]
     pub spa: Option<String>,
+
+    /// Where the server says whether it is well, to everybody; off: nowhere [default: /.well-known/health]
+    #[arg(long, value_name = "PATH")]
+    pub health_path: Option<String>,
 }
 
 fn error_page(text: &str) -> Result<(String, String), &'static str> {

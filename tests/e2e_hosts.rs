@@ -80,3 +80,114 @@ fn a_configuration_that_cannot_be_is_refused_before_anything_is_attached() {
         &["configuration file /nonexistent/site.toml", "No such file"],
     );
 }
+
+/// `sesame` is the password.
+const SETTINGS: &str = r#"
+list = true
+error-page = { 404 = "/errors/404.html", 401 = "/errors/401.html" }
+cache-control = "no-cache"
+cors = { origins = ["https://app.example.org"] }
+
+[[headers]]
+match = "*.css"
+set = { Cache-Control = "max-age=86400" }
+
+[[auth]]
+path = "/members"
+realm = "members"
+users = { ann = "$2y$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW" }
+
+[[access]]
+path = "/office"
+allow = ["192.0.2.0/24"]
+
+[[redirect]]
+from = "/old"
+to = "/new"
+prefix = true
+
+[[rewrite]]
+from = "/latest"
+to = "/new/page"
+
+[[host]]
+names = ["app.example.org"]
+spa = true
+"#;
+
+#[test]
+fn settings_as_curl_sees_them() {
+    let lab = Lab::new();
+    for (name, content) in [
+        ("new/page", "the page"),
+        ("members/list", "ann and others"),
+        ("office/plan", "a plan"),
+        ("a.css", "b{}"),
+        ("errors/404.html", "nothing here"),
+        ("errors/401.html", "who are you?"),
+    ] {
+        lab.file(name, content.as_bytes());
+    }
+    let config = configure(&lab, SETTINGS);
+    let server = lab.serve(&["--config", config.to_str().expect("UTF-8")]);
+    let app = "Host: app.example.org";
+    let cases: [(&str, &[&str], &str); 14] = [
+        ("/new/page", &[], "the page 200"),
+        (
+            "/old/page?q",
+            &["-L", "-w", " %{http_code} %{url_effective}"],
+            "the page 200 URL/new/page?q",
+        ),
+        ("/old/page", &[], "302"),
+        ("/latest", &[], "the page 200"),
+        ("/members/list", &[], "who are you? 401"),
+        ("//x/..%2e/%6dembers/list", &[], "nothing here 404"),
+        ("/%6dembers//list", &[], "who are you? 401"),
+        ("/members/list", &["-u", "ann:Sesame"], "who are you? 401"),
+        ("/members/list", &["-u", "ann:sesame"], "ann and others 200"),
+        ("/members/nobody", &["-u", "ann:sesame"], "nothing here 404"),
+        ("/office/plan", &[], "403"),
+        ("/none", &[], "nothing here 404"),
+        ("/none", &["-H", app], "the default 200"),
+        ("/.well-known/health", &[], "ok\n 200"),
+    ];
+    for (path, flags, want) in cases {
+        let url = lab.url(path);
+        let ask = [
+            &["--path-as-is", "-w", " %{http_code}"],
+            flags,
+            &[url.as_str()],
+        ]
+        .concat();
+        let got = text(lab.curl(&ask)).replace(lab.url("").trim_end_matches('/'), "URL");
+        assert!(got.ends_with(want), "{path} {flags:?}: {got}");
+    }
+    for (path, flags, want) in [
+        ("/a.css", &[][..], "cache-control: max-age=86400"),
+        ("/new/page", &[], "cache-control: no-cache"),
+        (
+            "/new/page",
+            &["-H", "Origin: https://app.example.org"],
+            "access-control-allow-origin: https://app.example.org",
+        ),
+        (
+            "/members/",
+            &[],
+            "www-authenticate: Basic realm=\"members\", charset=\"UTF-8\"",
+        ),
+        (
+            "/new/",
+            &["-H", "Accept: application/json"],
+            "content-type: application/json",
+        ),
+    ] {
+        let url = lab.url(path);
+        let head = text(lab.curl(&[&["-I", url.as_str()], flags].concat()));
+        let has = head.lines().any(|line| {
+            let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+            format!("{}: {value}", name.to_ascii_lowercase()) == want
+        });
+        assert!(has, "{path}: {want} in {head}");
+    }
+    server.stop();
+}

@@ -2,11 +2,17 @@
 
 use super::file::{File, Place};
 use super::host::MAX_HOSTS;
+use crate::http::access::NetworkError;
+use crate::http::auth::RealmError;
 use crate::http::cors::CorsError;
 use crate::http::{HostName, HostNameError, Status};
+use crate::password::HashError;
+use crate::site::prefixes::PathError;
+use crate::site::rules::RuleError;
 use crate::site::{FieldError, MediaTypeError, PatternError};
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// A setting that cannot be, and where it was made.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -55,6 +61,30 @@ pub enum Problem {
     /// Permissions that cannot be.
     #[error(transparent)]
     Cors(#[from] CorsError),
+    /// A network that cannot be.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A realm that cannot be.
+    #[error(transparent)]
+    Realm(#[from] RealmError),
+    /// A password that cannot be compared with.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// A file of users that cannot be used.
+    #[error("the users of {0}")]
+    UsersFile(String),
+    /// A redirect or a rewrite that cannot be followed.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// No code of a redirect.
+    #[error("{0} is no code of a redirect; 301, 302, 303, 307 and 308 are")]
+    RedirectCode(u16),
+    /// A path that nobody can ask for.
+    #[error(transparent)]
+    SitePath(#[from] PathError),
+    /// Two that say something of one path.
+    #[error("there is another table for {0} before")]
+    PathTwice(String),
     /// No error that is ever answered with.
     #[error("\"{0}\" is no status of an error here; there are {errors}", errors = errors())]
     Status(String),
@@ -114,6 +144,14 @@ pub enum Source<'f> {
 }
 
 impl Source<'_> {
+    /// Where a path leads that is written here.
+    pub fn locate(self, path: &Path) -> PathBuf {
+        match self {
+            Source::Flags => path.to_owned(),
+            Source::File(file) => file.directory().join(path),
+        }
+    }
+
     /// That the value of `key`, which stands in these bytes, cannot be.
     pub fn error(self, key: &'static str, bytes: Range<usize>, why: Problem) -> Error {
         let at = match self {

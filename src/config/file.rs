@@ -1,5 +1,6 @@
 //! The configuration file as it is written: its keys, and where in it each value stands.
 
+use super::policy::{AccessTable, AuthTable, RedirectTable, RewriteTable};
 use crate::cli::{self, Compress};
 use bytesize::ByteSize;
 use serde::Deserialize;
@@ -40,6 +41,16 @@ pub struct Table {
     pub error_page: Option<BTreeMap<String, Spanned<String>>>,
     /// The file that is sent for what is not there.
     pub spa: Option<Spanned<Spa>>,
+    /// Where the server says whether it is well; off: nowhere.
+    pub health_path: Option<Spanned<String>>,
+    /// Who may ask for what.
+    pub access: Option<Vec<AccessTable>>,
+    /// Who must prove to be somebody.
+    pub auth: Option<Vec<AuthTable>>,
+    /// Paths that clients are sent away from.
+    pub redirect: Option<Vec<RedirectTable>>,
+    /// Paths that stand for others.
+    pub rewrite: Option<Vec<RewriteTable>>,
     /// The longest request line.
     pub max_request_line_bytes: Option<Spanned<ByteSize>>,
     /// The longest head.
@@ -137,6 +148,7 @@ impl From<(&cli::Site, &cli::Requests)> for Table {
             cache_control: flags.cache_control.clone().map(flag),
             error_page: pages.then(|| flags.error_page.iter().cloned().map(page).collect()),
             spa: flags.spa.clone().map(Spa::Path).map(flag),
+            health_path: flags.health_path.clone().map(flag),
             max_request_line_bytes: requests.max_request_line_bytes.map(flag),
             max_head_bytes: requests.max_head_bytes.map(flag),
             max_fields: requests.max_fields.map(flag),

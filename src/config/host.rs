@@ -2,6 +2,7 @@
 
 use super::error::{Error, Problem, Source};
 use super::file::{CorsTable, File, HeadersTable, Spa, Table};
+use super::policy;
 use crate::cli;
 use crate::http::cors::{Allowed, Cors, CorsError};
 use crate::http::{self, HostName, Status};
@@ -106,14 +107,12 @@ impl Host {
     /// Puts what `table` has in the place of what was there.
     fn set(&mut self, table: &Table, source: Source<'_>) -> Result<(), Error> {
         if let Some(root) = &table.root {
-            self.root = match source {
-                Source::Flags => root.clone(),
-                Source::File(file) => file.directory().join(root),
-            };
+            self.root = source.locate(root);
         }
         self.set_files(table, source)?;
         self.set_headers(table, source)?;
         self.set_pages(table, source)?;
+        policy::set(&mut self.http.policy, table, source)?;
         if let Some(cors) = &table.cors {
             let built = Cors::new(&allowed(cors.get_ref()));
             let error = |why: CorsError| source.error("cors", cors.span(), why.into());

@@ -176,7 +176,7 @@ fn settings_of_files_that_cannot_be() {
         ),
         (
             "error-page = { 200 = \"/a\" }",
-            ":2:22: \"200\" is no status of an error here; there are 400, 403, ",
+            ":2:22: \"200\" is no status of an error here; there are 400, 401, 403, ",
         ),
         (
             "error-page = { 404 = \"a\" }",
@@ -288,5 +288,89 @@ impl Host {
     fn headers_of(&self, name: &str) -> String {
         let fields = self.files.headers.of(name.as_bytes());
         fields.for_caches + &fields.others
+    }
+}
+
+const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW";
+
+#[test]
+fn a_host_says_who_may_ask_and_where_names_lead() {
+    let text = format!(
+        "root = \"a\"\nhealth-path = \"/up\"\n\
+         [[access]]\npath = \"/office\"\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.1.0.0/16\"]\n\
+         [[auth]]\npath = \"/attic\"\nrealm = \"the attic\"\nusers = {{ ann = \"{HASH}\" }}\n\
+         [[redirect]]\nfrom = \"/old\"\nto = \"/new\"\nprefix = true\ncode = 308\n\
+         [[rewrite]]\nfrom = \"/short\"\nto = \"/long/name\"\n\
+         [[host]]\nnames = [\"b\"]\nhealth-path = \"off\"\nauth = []\n"
+    );
+    let hosts = with(Table::default(), &text).expect("valid");
+    let [a, b] = [0, 1].map(|host| &hosts[host].http.policy);
+    assert_eq!((a.health.as_deref(), &b.health), (Some(&b"up"[..]), &None));
+    for policy in [a, b] {
+        let (networks, _) = policy.access.longest(b"office/x").expect("a list");
+        let allowed = ["10.0.0.1", "10.1.0.1", "192.0.2.1"]
+            .map(|address| networks.allow(address.parse().expect("an address")));
+        assert_eq!(allowed, [true, false, false]);
+        assert!(policy.rules.find(b"old/x").is_some() && policy.rules.find(b"short").is_some());
+        assert!(policy.rules.find(b"short/x").is_none());
+    }
+    let (realm, _) = a.auth.longest(b"attic/x").expect("a realm");
+    assert_eq!(realm.hash(b"ann").text(), HASH);
+    assert!(b.auth.is_empty());
+}
+
+#[test]
+fn what_cannot_be_of_that_is_said_with_its_place() {
+    let auth = |rest: &str| format!("[[auth]]\npath = \"/a\"\nrealm = \"r\"\n{rest}");
+    for (text, words) in [
+        (
+            "health-path = \"up\"".into(),
+            ":2:15: \"up\" is no path of a site",
+        ),
+        (
+            "[[access]]\npath = \"/a\"\nallow = [\"10.0.0.1/8\"]".into(),
+            ":4:10: 10.0.0.1/8 has bits behind its prefix",
+        ),
+        (
+            "[[access]]\npath = \"/a\"\n[[access]]\npath = \"/a/\"".into(),
+            ":5:8: there is another table for /a/ before",
+        ),
+        (
+            "[[access]]\npath = \"a\"".into(),
+            ":3:8: \"a\" is no path of a site",
+        ),
+        (
+            auth("users = { ann = \"sesame\" }"),
+            ":5:17: the password is not hashed with bcrypt",
+        ),
+        (
+            auth("users-file = \"/nowhere/x\""),
+            ":5:14: the users of /nowhere/x: No such file",
+        ),
+        (
+            auth("users = { \"a:b\" = \"\" }"),
+            ":5:19: the password is not hashed",
+        ),
+        (
+            "[[redirect]]\nfrom = \"/a\"\nto = \"b\"".into(),
+            ":3:8: \"b\" is no target",
+        ),
+        (
+            "[[redirect]]\nfrom = \"/a\"\nto = \"/b\"\ncode = 200".into(),
+            ":5:8: 200 is no code of a redirect",
+        ),
+        (
+            "[[rewrite]]\nfrom = \"/a\"\nto = \"/b\"\n[[rewrite]]\nfrom = \"/a\"\nto = \"/c\""
+                .into(),
+            ":6:8: there are two rules for",
+        ),
+        (
+            "[[redirect]]\nto = \"/b\"".into(),
+            ":2:1: missing field `from`",
+        ),
+    ] {
+        let text: String = text;
+        let why = refusal(&format!("root = \"a\"\n{text}"));
+        assert!(why.contains(words), "{text}: {why}");
     }
 }
