@@ -3,7 +3,8 @@
 #
 # usage: scripts/fuzz.sh TARGET|all SECONDS
 #   TARGET                   a target of fuzz/: frames, established, cookie_acks,
-#                            scoreboard, http_requests, range, accept_encoding
+#                            scoreboard, http_requests, range, resolve,
+#                            accept_encoding
 #   SECONDS                  time for each of them
 #   FUZZ_KEEP=1              adds to fuzz/corpus the fewest inputs found that
 #                            cover what it doesn't; the others stay in target/fuzz

@@ -122,6 +122,8 @@ impl Drop for Obituary {
 /// What all workers serve.
 #[derive(Debug, Clone)]
 pub struct Serves {
+    /// Where passwords are compared.
+    pub passwords: Handle,
     /// The directories of all hosts.
     pub roots: Arc<Roots>,
     /// The same hosts by name.
@@ -214,7 +216,8 @@ impl Fleet {
         let body = move || {
             pin(queue, core);
             let wake = waker.clone();
-            let loader = PoolLoader::new(runtime, serves.roots, FILE_JOBS, move || wake.wake());
+            let loader = PoolLoader::new(runtime, serves.roots, FILE_JOBS, move || wake.wake())
+                .with_passwords(serves.passwords);
             let site = Site::new(loader, Limits::default());
             let mut service = HttpService::new(site, body_bytes, SystemTime::now())
                 .with_hosts(serves.hosts)

@@ -23,6 +23,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Why the server did not start or did not go on.
@@ -119,9 +120,15 @@ pub fn run(config: &Config) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(system("starting the file threads"))?;
-    let result = runtime.block_on(serve(config));
-    // A file system that hangs must not keep the process from ending.
+    let passwords = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(config::PASSWORD_THREADS)
+        .thread_name("xdphttpd-passwords")
+        .build()
+        .map_err(system("starting the password threads"))?;
+    let result = runtime.block_on(serve(config, passwords.handle()));
+    // A file system that hangs must not keep the process from ending, nor a guess.
     runtime.shutdown_background();
+    passwords.shutdown_background();
     result
 }
 
@@ -163,7 +170,7 @@ fn require_privileges() -> Result<(), Error> {
     }
 }
 
-async fn serve(config: &Config) -> Result<(), Error> {
+async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
     let mut signals = Signals::new(config.access_log.is_some())?;
     let roots = Arc::new(roots(&config.hosts)?);
     let hosts = Arc::new(hosts(&config.hosts));
@@ -201,6 +208,7 @@ async fn serve(config: &Config) -> Result<(), Error> {
         queues.len(),
         stack,
         Serves {
+            passwords: passwords.clone(),
             roots,
             hosts,
             requests: config.requests,

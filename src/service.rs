@@ -144,7 +144,9 @@ fn hand_over<L: Loader>(
 ) -> usize {
     let mut sent = 0;
     loop {
+        // What there is no room for is nothing to be reserved for.
         if let Some(limiter) = limiter
+            && stream.has_room()
             && !may_send(conn, stream, limiter, cx.now)
         {
             cx.counters.kept_back += 1;
@@ -254,7 +256,7 @@ impl<L: Loader> Application for HttpService<L> {
             self.site.forget(Waiter(id.to_u64()));
         }
         if let (Some(limiter), Some(share)) = (&mut self.limiter, &conn.share) {
-            limiter.end(share);
+            limiter.end(share, since_start(now));
         }
         self.held_bytes -= conn.held_bytes();
     }

@@ -264,7 +264,7 @@ fn the_applications_page_answers_for_paths_without_extension_that_name_nothing()
     let redirect = error(
         301,
         "Moved Permanently",
-        "This directory has its address with a slash at the end.",
+        "What you asked for is at another address.",
         "Location: /directory/\r\n",
         "",
     );

@@ -7,12 +7,12 @@ use base64::prelude::BASE64_STANDARD;
 use http_support::cases::{Case, check_byte_by_byte, check_whole};
 use http_support::{Client, DATE, Fixture, assert_same, error, error_head, not_found, page};
 use std::fs;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 use xdphttpd::access_log::{Format, Log, Target};
 use xdphttpd::http::access::Networks;
 use xdphttpd::http::auth::Realm;
-use xdphttpd::http::{Policy, verified};
+use xdphttpd::http::{Conn, Host, Hosts, Policy, verified};
 use xdphttpd::site::rules::{Code, Scope};
 use xdphttpd::site::{Done, InlineLoader, Job, Loader};
 
@@ -566,6 +566,61 @@ fn passwords_are_looked_at_once_in_a_while() {
 }
 
 #[test]
+fn compressed_copies_are_guarded_with_their_file() {
+    let fixture = fixture();
+    fixture.write("report.html", b"a report");
+    fixture.write("report.html.gz", b"the same");
+    fixture.write("open.gz", b"of nothing");
+    let mut policy = Policy::default();
+    let before = policy
+        .auth
+        .insert("/report.html", realm("reports", &["ann"]));
+    assert!(matches!(before, Ok(None)));
+    assert_eq!(
+        policy.access.insert("/open.gz", Networks::default()),
+        Ok(None)
+    );
+    let mut client = client(&fixture, policy);
+    for (target, fields, status) in [
+        ("/report.html", "", "401"),
+        ("/report.html.gz", "", "401"),
+        ("/report.html.br", "", "401"),
+        ("/report.html", ANN, "200"),
+        ("/report.html.gz", ANN, "200"),
+        ("/open.gz", "", "200"),
+        ("/a.txt", "", "200"),
+    ] {
+        let got = client.exchange(&get(target, fields));
+        assert_eq!(&got[9..12], status.as_bytes(), "{target}");
+    }
+}
+
+#[test]
+fn a_fall_back_is_shown_to_those_who_may_see_it() {
+    let fixture = fixture();
+    let host = |fallback: &[u8]| Host {
+        policy: private(),
+        fallback: Some(fallback.into()),
+        ..Host::default()
+    };
+    let mut client = fixture.client();
+    client.hosts = Hosts::new(host(b"private/index.html"));
+    for (target, fields, status, body) in [
+        ("/nothing", "", "404", ""),
+        ("/nothing", ANN, "404", ""),
+        ("/private/nothing", "", "401", ""),
+        ("/private/nothing", ANN, "200", "the secrets"),
+    ] {
+        let got = client.exchange(&get(target, fields));
+        assert_eq!(&got[9..12], status.as_bytes(), "{target} {fields}");
+        assert!(got.ends_with(body.as_bytes()), "{target} {fields}");
+    }
+    client.hosts = Hosts::new(host(b"index.html"));
+    let got = client.exchange(&get("/nothing", ""));
+    assert!(got.starts_with(b"HTTP/1.1 200 ") && got.ends_with(b"the root"));
+}
+
+#[test]
 fn a_crowd_of_guesses_is_told_to_come_again() {
     let fixture = fixture();
     let mut client = Client::new(Slow::new(&fixture));
@@ -577,14 +632,23 @@ fn a_crowd_of_guesses_is_told_to_come_again() {
             &format!("Authorization: Basic {credentials}\r\n"),
         )
     };
-    let (at_once, in_line) = (2, 32);
-    for number in 0..at_once + in_line {
+    let (at_once, in_line, of_one) = (2, 32, 4);
+    let mut guess_from = |client: &mut Client<Slow>, address: u8, number: usize| {
         client.reconnect();
+        let remote = Ipv4Addr::new(10, 0, 0, address);
+        client.conn = Conn::from_client(SocketAddrV4::new(remote, 1));
         client.feed(&guess(number));
-        assert!(
-            client.conn.is_waiting() && client.sent.is_empty(),
-            "{number}"
-        );
+        let is_waiting = client.conn.is_waiting() && client.sent.is_empty();
+        is_waiting || !client.sent.starts_with(b"HTTP/1.1 503 ")
+    };
+    // One address alone has its part of the line.
+    for number in 0..at_once + of_one {
+        assert!(guess_from(&mut client, 1, number), "{number}");
+    }
+    assert!(!guess_from(&mut client, 1, 99), "more than its part");
+    for number in at_once + of_one..at_once + in_line {
+        let address = (number / of_one + 2) as u8;
+        assert!(guess_from(&mut client, address, number), "{number}");
     }
     assert_eq!(client.site.loader().asked, at_once);
     let unavailable = error(
@@ -596,7 +660,7 @@ fn a_crowd_of_guesses_is_told_to_come_again() {
     );
     let got = client.exchange(&guess(at_once + in_line));
     assert_same(&got, unavailable.as_bytes(), "one too many");
-    assert_eq!(client.counters.refused_credentials, 1);
+    assert_eq!(client.counters.refused_credentials, 2);
     // Who asks what is in line already waits for the same answer.
     client.reconnect();
     client.feed(&guess(0));

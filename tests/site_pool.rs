@@ -2,6 +2,7 @@
 
 mod http_support;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -183,7 +184,8 @@ fn passwords_are_compared_in_the_pool() {
     };
     // Two wait for the same, and the loader takes one job at a time.
     for (key, password, waiter) in [(1, "sesame", 1), (2, "open", 2), (1, "sesame", 3)] {
-        assert!(site.verify(key, question(password.as_bytes()), Waiter(waiter)));
+        let question = question(password.as_bytes());
+        assert!(site.verify(key, question, Waiter(waiter), Ipv4Addr::LOCALHOST));
     }
     let mut answers: Vec<(u64, u128, bool)> = (0..3)
         .map(|_| match next_event(&mut site, &woken) {

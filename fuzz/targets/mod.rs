@@ -10,6 +10,7 @@ pub mod frames;
 pub mod http_requests;
 mod input;
 pub mod range;
+pub mod resolve;
 pub mod scoreboard;
 mod world;
 
@@ -19,13 +20,14 @@ use std::path::{Path, PathBuf};
 pub type Target = (&'static str, fn(&Path, &[u8]));
 
 /// All targets. Each corpus is the directory of its name.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("frames", frames::run),
     ("established", established::run),
     ("cookie_acks", cookie_acks::run),
     ("scoreboard", scoreboard::run),
     ("http_requests", http_requests::run),
     ("range", range::run),
+    ("resolve", resolve::run),
     ("accept_encoding", accept_encoding::run),
 ];
 

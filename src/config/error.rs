@@ -64,6 +64,11 @@ pub enum Problem {
     /// A network that cannot be.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// A guard that would be walked around.
+    #[error(
+        "{0} is the index of its directory, which would not be guarded: write the directory's path"
+    )]
+    GuardedIndex(String),
     /// A realm that cannot be.
     #[error(transparent)]
     Realm(#[from] RealmError),

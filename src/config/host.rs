@@ -6,7 +6,7 @@ use super::policy;
 use crate::cli;
 use crate::http::cors::{Allowed, Cors, CorsError};
 use crate::http::{self, HostName, Status};
-use crate::site::resolve::resolve;
+use crate::site::prefixes::name_of;
 use crate::site::{Compress, Field, FieldError, Pattern, Rule, Settings, field_name};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -112,7 +112,7 @@ impl Host {
         self.set_files(table, source)?;
         self.set_headers(table, source)?;
         self.set_pages(table, source)?;
-        policy::set(&mut self.http.policy, table, source)?;
+        policy::set(&mut self.http.policy, table, &self.files.index, source)?;
         if let Some(cors) = &table.cors {
             let built = Cors::new(&allowed(cors.get_ref()));
             let error = |why: CorsError| source.error("cors", cors.span(), why.into());
@@ -205,9 +205,8 @@ fn error_status(text: &str) -> Result<u16, Problem> {
 
 /// The name of the file that a path of the site stands for.
 fn file_name(path: &str) -> Result<Box<[u8]>, Problem> {
-    let mut name = Vec::new();
-    match resolve(path.as_bytes(), &mut name) {
-        Ok(()) if !name.is_empty() && !name.ends_with(b"/") => Ok(name.into()),
+    match name_of(path) {
+        Ok(name) if !name.is_empty() && !name.ends_with(b"/") => Ok(name.into()),
         _ => Err(Problem::Path(path.to_owned())),
     }
 }

@@ -22,7 +22,10 @@ mod requests;
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// Threads that open, stat and read files; a slow disk keeps that many busy.
 pub const FILE_THREADS: usize = 8;
-/// Jobs that may wait for those threads, a worker; above it requests get 503.
+/// Threads that compare passwords with their hashes, which is nothing but computing:
+/// so many processors at most can be kept busy by guesses.
+pub const PASSWORD_THREADS: usize = 2;
+/// Jobs that may wait for the threads, a worker; above it requests get 503.
 pub const FILE_JOBS: usize = 4_096;
 /// Received frames taken in one go, before timers and file reads have a look.
 pub const RX_BATCH: usize = 64;

@@ -58,11 +58,16 @@ pub struct RewriteTable {
     prefix: bool,
 }
 
-/// Puts what `table` has in the place of what `policy` had.
+/// Puts what `table` has in the place of what `policy` had; `index` are the names of the host's indices.
 ///
 /// # Errors
 /// The first setting that cannot be.
-pub fn set(policy: &mut Policy, table: &Table, source: Source<'_>) -> Result<(), Error> {
+pub fn set(
+    policy: &mut Policy,
+    table: &Table,
+    index: &[String],
+    source: Source<'_>,
+) -> Result<(), Error> {
     if let Some(path) = &table.health_path {
         let error = |why| source.error("health-path", path.span(), Problem::from(why));
         policy.health = match path.get_ref().as_str() {
@@ -77,6 +82,7 @@ pub fn set(policy: &mut Policy, table: &Table, source: Source<'_>) -> Result<(),
                 &mut policy.access,
                 &table.path,
                 networks(table, source)?,
+                index,
                 source,
             )?;
         }
@@ -84,7 +90,13 @@ pub fn set(policy: &mut Policy, table: &Table, source: Source<'_>) -> Result<(),
     if let Some(tables) = &table.auth {
         policy.auth = Prefixes::default();
         for table in tables {
-            insert(&mut policy.auth, &table.path, realm(table, source)?, source)?;
+            insert(
+                &mut policy.auth,
+                &table.path,
+                realm(table, source)?,
+                index,
+                source,
+            )?;
         }
     }
     if table.redirect.is_some() || table.rewrite.is_some() {
@@ -107,13 +119,20 @@ pub fn set(policy: &mut Policy, table: &Table, source: Source<'_>) -> Result<(),
     Ok(())
 }
 
-/// Says of what is beneath `path`, of which nothing has been said.
+/// Says of what is beneath `path`, of which nothing has been said. That of an index would not be that of its directory,
+/// which is the same to everybody.
 fn insert<T>(
     prefixes: &mut Prefixes<T>,
     path: &Spanned<String>,
     value: T,
+    index: &[String],
     source: Source<'_>,
 ) -> Result<(), Error> {
+    let last = path.get_ref().rsplit('/').next();
+    if let Some(name) = index.iter().find(|name| Some(name.as_str()) == last) {
+        let why = Problem::GuardedIndex(name.clone());
+        return Err(source.error("path", path.span(), why));
+    }
     let why = match prefixes.insert(path.get_ref(), value) {
         Ok(None) => return Ok(()),
         Ok(Some(_)) => Problem::PathTwice(path.get_ref().clone()),

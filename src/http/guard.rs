@@ -90,14 +90,14 @@ impl Conn {
     fn judge<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
         let policy = &cx.hosts.get(way.asked.host).policy;
         let name = &self.head[..way.asked.name_len];
-        if let Some((networks, _)) = policy.access.longest(name)
+        if let Some(networks) = policy.networks(name)
             && !networks.allow(*self.remote.0.ip())
         {
             cx.counters.kept_out += 1;
             return self.fail(Status::Forbidden, way.asked, &way.wishes, cx);
         }
-        match policy.auth.longest(name) {
-            Some((realm, _)) => self.authenticate(realm, way, cx),
+        match policy.realm(name) {
+            Some(realm) => self.authenticate(realm, way, cx),
             None => self.lead(way, cx),
         }
     }
@@ -121,7 +121,8 @@ impl Conn {
             hash: hash.clone(),
             password: said.password.into(),
         };
-        if !cx.site.verify(key, question, cx.waiter) {
+        let source = *self.remote.0.ip();
+        if !cx.site.verify(key, question, cx.waiter, source) {
             cx.counters.refused_credentials += 1;
             return self.fail(Status::ServiceUnavailable, way.asked, &way.wishes, cx);
         }
@@ -144,7 +145,7 @@ impl Conn {
             cx.counters.wrong_credentials += 1;
             let name = &self.head[..proof.asked.name_len];
             let policy = &cx.hosts.get(proof.asked.host).policy;
-            let status = match policy.auth.longest(name) {
+            let status = match policy.realm(name) {
                 Some(_) => Status::Unauthorized,
                 None => Status::Forbidden,
             };
@@ -196,7 +197,7 @@ impl Conn {
         } = way;
         let (name, query) = self.head.split_at(asked.name_len);
         // A query of a directory says how it is to be listed.
-        if name.is_empty() || name.ends_with(b"/") {
+        if cx.hosts.get(asked.host).lists && (name.is_empty() || name.ends_with(b"/")) {
             let query = query.strip_prefix(b"?");
             let mut view = query.map(View::of_query).unwrap_or_default();
             view.is_json |= asked.prefers_json;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Context;
 use super::answer::end;
+use super::auth::Realm;
 use super::conn::{Asked, Conn, Phase};
 use super::multipart;
 use super::negotiate;
@@ -128,8 +129,8 @@ impl Conn {
             return b"";
         }
         let name = self.head.get(..asked.name_len).unwrap_or_default();
-        let realm = cx.hosts.get(asked.host).policy.auth.longest(name);
-        realm.map_or(b"", |(realm, _)| realm.challenge())
+        let realm = cx.hosts.get(asked.host).policy.realm(name);
+        realm.map_or(b"", Realm::challenge)
     }
 
     /// Answers a request for what is not there: with the host's fall-back, if there is one and the path may be that of
@@ -142,7 +143,12 @@ impl Conn {
     ) {
         let name = self.head.get(..asked.name_len).unwrap_or_default();
         let fallback = cx.hosts.get(asked.host).fallback.as_deref();
-        let Some(fallback) = fallback.filter(|_| may_be_page(View::of_key(name).0)) else {
+        let name = View::of_key(name).0;
+        let policy = &cx.hosts.get(asked.host).policy;
+        let remote = *self.remote.0.ip();
+        let may_see = |fallback: &&[u8]| policy.lets_through(name, fallback, remote);
+        let fallback = fallback.filter(|_| may_be_page(name)).filter(may_see);
+        let Some(fallback) = fallback else {
             return self.fail(Status::NotFound, asked, wishes, cx);
         };
         let asked = Asked {

@@ -13,8 +13,10 @@
 
 use super::access::Networks;
 use super::auth::Realm;
+use crate::site::Coding;
 use crate::site::prefixes::{PathError, Prefixes, name_of};
 use crate::site::rules::Rules;
+use std::net::Ipv4Addr;
 
 /// Where a server is asked whether it is well, unless said otherwise.
 pub const HEALTH_PATH: &str = "/.well-known/health";
@@ -59,8 +61,47 @@ impl Policy {
         self.rules.is_empty() && self.access.is_empty() && self.auth.is_empty()
     }
 
+    /// Whether a client at `remote` who may ask for `name` may be shown `other` in its place.
+    pub fn lets_through(&self, name: &[u8], other: &[u8], remote: Ipv4Addr) -> bool {
+        let may_ask = self
+            .networks(other)
+            .is_none_or(|networks| networks.allow(remote));
+        let is_known = match (self.realm(other), self.realm(name)) {
+            (Some(needed), Some(proved)) => std::ptr::eq(needed, proved),
+            (needed, _) => needed.is_none(),
+        };
+        may_ask && is_known
+    }
+
+    /// Who may ask for `name`, if that is said.
+    pub fn networks(&self, name: &[u8]) -> Option<&Networks> {
+        of_file(&self.access, name)
+    }
+
+    /// Who must prove to be somebody for `name`.
+    pub fn realm(&self, name: &[u8]) -> Option<&Realm> {
+        of_file(&self.auth, name)
+    }
+
     /// Whether `name` is that of the health check.
     pub fn is_health(&self, name: &[u8]) -> bool {
         self.health.as_deref() == Some(name)
     }
+}
+
+/// What is said of `name`, or of the file that it is a compressed copy of.
+fn of_file<'p, T>(prefixes: &'p Prefixes<T>, name: &[u8]) -> Option<&'p T> {
+    if prefixes.is_empty() {
+        return None;
+    }
+    let suffix = Coding::COMPRESSED
+        .iter()
+        .map(|coding| coding.suffix())
+        .find(|suffix| name.ends_with(suffix));
+    let original = &name[..name.len() - suffix.map_or(0, <[u8]>::len)];
+    let (value, _) = match prefixes.exact(name) {
+        Some(value) => return Some(value),
+        None => prefixes.longest(original)?,
+    };
+    Some(value)
 }

@@ -18,6 +18,9 @@ const QUANTA_PER_S: u64 = 50;
 const MIN_QUANTUM_BYTES: u64 = 4 * 1024;
 const MAX_QUANTUM_BYTES: u64 = 64 * 1024;
 
+/// How long what is reserved for somebody may wait to be sent.
+const GRANT_LASTS: Now = Now::from_millis(100);
+
 /// A bucket that fills at a rate.
 #[derive(Debug, Clone)]
 pub struct Bucket {
@@ -134,7 +137,8 @@ impl Limiter {
             most = most.min(allowed);
         }
         if let Some(all) = &mut self.all {
-            if share.granted_bytes == 0 {
+            // Nobody saves up what was not sent in its time.
+            if share.granted_bytes == 0 || now > share.granted_at + GRANT_LASTS {
                 share.granted_bytes = most.min(all.quantum_bytes());
                 share.granted_at = all.ready_at(share.granted_bytes, now);
                 all.spend(share.granted_bytes, now);
@@ -148,8 +152,10 @@ impl Limiter {
     }
 
     /// A connection is over: what was reserved for it is for others. Who comes and goes would else take it all.
-    pub fn end(&mut self, share: &Share) {
-        if let Some(all) = &mut self.all {
+    pub fn end(&mut self, share: &Share, now: Now) {
+        if let Some(all) = &mut self.all
+            && now < share.granted_at
+        {
             all.give_back(share.granted_bytes);
         }
     }
@@ -248,7 +254,7 @@ mod tests {
                 let Ok(bytes) = last else { break };
                 limiter.spend(&mut share, bytes, START);
             }
-            limiter.end(&share);
+            limiter.end(&share, START);
             last
         };
         let first = waiting();

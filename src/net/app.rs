@@ -137,6 +137,11 @@ impl<'a> Stream<'a> {
         held.end - held.start
     }
 
+    /// Whether anything that is handed over now would be taken.
+    pub fn has_room(&self) -> bool {
+        self.allowance.bytes > 0 && self.socket.can_send()
+    }
+
     /// Of what is handed over from now on no more than `most` bytes are taken: the application keeps to a rate of its
     /// own.
     pub fn limit(&mut self, most: usize) {

@@ -9,8 +9,9 @@ use rustix::io::Errno;
 
 use super::coding::Coding;
 use super::compress;
-use super::files::{Found, Root, open_beneath};
+use super::files::{CACHED_FILE_BYTES, Found, Root, open_beneath};
 use super::listing::{Item, MAX_ITEMS, View, render};
+use super::settings::Compress;
 use super::version::{Loaded, Validator};
 
 /// The listing of the directory `name`, which is empty or ends with a slash.
@@ -24,7 +25,12 @@ pub(super) fn list(root: &Root, name: &[u8], view: View) -> Result<Found, Found>
     let validator = newest.map_or(validator, |newest| validator.not_before(newest));
     view.sort(&mut items);
     let content = Bytes::from(render(name, &items, is_cut, view));
-    let variants = compress::variants(root.settings.compress, view.media_type(), &content)
+    // A long one is made anew too often for that.
+    let compress = match content.len() as u64 <= CACHED_FILE_BYTES {
+        true => root.settings.compress,
+        false => Compress::Off,
+    };
+    let variants = compress::variants(compress, view.media_type(), &content)
         .into_iter()
         .map(|(coding, content)| (coding, Loaded::made(validator, content)))
         .collect::<Vec<(Coding, Loaded)>>();

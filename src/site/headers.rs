@@ -20,7 +20,7 @@ const FOR_CACHES: [&str; 5] = [
 ];
 
 /// Fields that are the server's own, and who decides about them.
-const RESERVED: [(&str, &str); 17] = [
+const RESERVED: [(&str, &str); 20] = [
     ("Content-Length", FRAMING),
     ("Transfer-Encoding", FRAMING),
     ("Connection", FRAMING),
@@ -32,6 +32,9 @@ const RESERVED: [(&str, &str); 17] = [
     ("Date", FRAMING),
     ("Content-Range", FRAMING),
     ("Server", FRAMING),
+    ("Allow", FRAMING),
+    ("Retry-After", FRAMING),
+    ("WWW-Authenticate", FRAMING),
     ("Accept-Ranges", FRAMING),
     ("Last-Modified", "the file decides"),
     ("ETag", "the file decides"),

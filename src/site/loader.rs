@@ -1,6 +1,7 @@
 //! Work that may block, handed over and collected.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,6 +99,28 @@ impl Job {
             Job::Verify { key, question } => Done::Verify {
                 key,
                 holds: question.holds(),
+            },
+        }
+    }
+}
+
+impl Job {
+    /// What has come of it if it could not be done.
+    pub fn failed(&self) -> Done {
+        match self {
+            Job::Open { host, name, .. } => Done::Open {
+                host: *host,
+                name: name.clone(),
+                found: Found::Failed(io::ErrorKind::Other),
+            },
+            Job::Read { waiter, offset, .. } => Done::Read {
+                waiter: *waiter,
+                offset: *offset,
+                result: Err(ReadError::Io(io::ErrorKind::Other)),
+            },
+            Job::Verify { key, .. } => Done::Verify {
+                key: *key,
+                holds: false,
             },
         }
     }

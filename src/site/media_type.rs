@@ -134,7 +134,8 @@ fn is_media_type(text: &str) -> bool {
     let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(is_token);
     let is_essence = |(main, sub): (&str, &str)| is_word(main) && is_word(sub);
-    essence.trim_end().split_once('/').is_some_and(is_essence)
+    let essence = essence.trim_end_matches([' ', '\t']);
+    essence.split_once('/').is_some_and(is_essence)
         && parameters.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
@@ -198,6 +199,14 @@ mod tests {
         for name in ["", ".", "a/b"] {
             let error = types.set(name, "text/plain");
             assert_eq!(error, Err(MediaTypeError::Name(name.to_owned())));
+        }
+        for bad in [
+            "text/plain\r\n",
+            "text/plain\r\n\r\n;x=y",
+            "text/plain\n",
+            "text/\tplain",
+        ] {
+            assert!(types.set("md", bad).is_err(), "{bad:?}");
         }
         assert!(types.set_charset("utf 8").is_err());
     }

@@ -1,6 +1,7 @@
 //! The loader of a running server: tokio's pool of blocking threads.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -16,6 +17,8 @@ pub const MAX_JOBS: usize = 1024;
 /// Runs jobs on the blocking threads of a tokio runtime and wakes the worker when one is done.
 pub struct PoolLoader {
     runtime: Handle,
+    /// For passwords, which keep a thread busy for as long as somebody asks.
+    passwords: Handle,
     roots: Arc<Roots>,
     wake: Arc<dyn Fn() + Send + Sync>,
     sender: Sender<Done>,
@@ -36,6 +39,7 @@ impl PoolLoader {
     ) -> Self {
         let (sender, receiver) = channel();
         PoolLoader {
+            passwords: runtime.clone(),
             runtime,
             roots,
             wake: Arc::new(wake),
@@ -44,6 +48,12 @@ impl PoolLoader {
             outstanding: 0,
             max_jobs,
         }
+    }
+
+    /// The same with the blocking threads of another runtime for passwords.
+    pub fn with_passwords(mut self, passwords: Handle) -> Self {
+        self.passwords = passwords;
+        self
     }
 
     /// Jobs submitted and not yet collected.
@@ -59,9 +69,16 @@ impl Loader for PoolLoader {
         }
         self.outstanding += 1;
         let (roots, sender, wake) = (self.roots.clone(), self.sender.clone(), self.wake.clone());
-        self.runtime.spawn_blocking(move || {
+        let threads = match job {
+            Job::Verify { .. } => &self.passwords,
+            _ => &self.runtime,
+        };
+        threads.spawn_blocking(move || {
+            // A job that panicked has failed: who waits for it must not wait for ever.
+            let failed = job.failed();
+            let done = catch_unwind(AssertUnwindSafe(|| job.run(&roots))).unwrap_or(failed);
             // The receiver is gone when the worker has ended: then nobody waits.
-            if sender.send(job.run(&roots)).is_ok() {
+            if sender.send(done).is_ok() {
                 wake();
             }
         });

@@ -62,6 +62,12 @@ impl<T> Prefixes<T> {
         self.sorted.is_empty()
     }
 
+    /// What is said of `name` itself.
+    pub fn exact(&self, name: &[u8]) -> Option<&T> {
+        let at = self.position(name).ok()?;
+        Some(&self.sorted[at].1)
+    }
+
     /// What is said of `name`, and what of the name goes on behind the prefix and a slash: `None` if nothing does, not
     /// even the slash.
     pub fn longest<'n>(&self, name: &'n [u8]) -> Option<(&T, Option<&'n [u8]>)> {

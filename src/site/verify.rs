@@ -1,9 +1,11 @@
 //! Passwords that are being compared with their hashes: a few at a time, and a few in line.
 //!
-//! Whoever asks can make the server compute for long. So the computing takes two of the loader's threads at most, and
-//! who comes when the line is full is to come again later. Those who ask the same thing wait for one answer.
+//! Whoever asks can make the server compute for long. So the computing has few threads, all of its own, and who comes
+//! when the line is full is to come again later; one address alone does not fill it. Those who ask the same thing wait
+//! for one answer.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::Ipv4Addr;
 
 use super::loader::{Job, Loader};
 use super::{Event, Site, Waiter};
@@ -15,30 +17,41 @@ pub const MAX_AT_ONCE: usize = 2;
 /// Comparisons that stand in line: some seconds' work at the usual cost.
 pub const MAX_IN_LINE: usize = 32;
 
+/// How many of them may be one address's.
+pub const MAX_IN_LINE_OF_ONE: usize = 4;
+
 #[derive(Debug, Default)]
 pub(super) struct Verifications {
     in_flight: usize,
-    in_line: VecDeque<Job>,
+    in_line: VecDeque<(Ipv4Addr, Job)>,
     /// Who waits for which.
     waiters: HashMap<u128, Vec<Waiter>>,
 }
 
 impl<L: Loader> Site<L> {
     /// Has `question` answered; [`Event::Verified`] brings the answer, to all who asked under the same `key`. False if
-    /// too many are waiting already.
-    pub fn verify(&mut self, key: u128, question: Question, waiter: Waiter) -> bool {
+    /// too many are waiting already, or too many from `source`.
+    pub fn verify(
+        &mut self,
+        key: u128,
+        question: Question,
+        waiter: Waiter,
+        source: Ipv4Addr,
+    ) -> bool {
         let verifications = &mut self.verifications;
         if let Some(waiters) = verifications.waiters.get_mut(&key) {
             waiters.push(waiter);
             return true;
         }
-        if verifications.in_line.len() >= MAX_IN_LINE {
+        let line = &verifications.in_line;
+        let own = line.iter().filter(|(other, _)| *other == source).count();
+        if line.len() >= MAX_IN_LINE || own >= MAX_IN_LINE_OF_ONE {
             return false;
         }
         verifications.waiters.insert(key, vec![waiter]);
         verifications
             .in_line
-            .push_back(Job::Verify { key, question });
+            .push_back((source, Job::Verify { key, question }));
         self.start_verifications();
         true
     }
@@ -46,11 +59,11 @@ impl<L: Loader> Site<L> {
     pub(super) fn start_verifications(&mut self) {
         let verifications = &mut self.verifications;
         while verifications.in_flight < MAX_AT_ONCE {
-            let Some(job) = verifications.in_line.pop_front() else {
+            let Some((source, job)) = verifications.in_line.pop_front() else {
                 return;
             };
             if let Err(job) = self.loader.submit(job) {
-                verifications.in_line.push_front(job);
+                verifications.in_line.push_front((source, job));
                 return;
             }
             verifications.in_flight += 1;
@@ -74,7 +87,7 @@ impl Verifications {
         for others in waiters.values_mut() {
             others.retain(|&other| other != waiter);
         }
-        self.in_line.retain(|job| {
+        self.in_line.retain(|(_, job)| {
             let Job::Verify { key, .. } = job else {
                 return true;
             };

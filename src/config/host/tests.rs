@@ -368,6 +368,10 @@ fn what_cannot_be_of_that_is_said_with_its_place() {
             "[[redirect]]\nto = \"/b\"".into(),
             ":2:1: missing field `from`",
         ),
+        (
+            "[[access]]\npath = \"/a/index.html\"".into(),
+            ":3:8: index.html is the index of its directory",
+        ),
     ] {
         let text: String = text;
         let why = refusal(&format!("root = \"a\"\n{text}"));

@@ -217,10 +217,8 @@ impl<A: Application> Stack<A> {
         while let Some(id) = self.quiet.first().and_then(|index| self.table.at(index)) {
             match self.table.get_mut(id) {
                 Some(Entry::Open(connection)) if now < connection.turned_at + SLEEP_AFTER => break,
-                Some(Entry::Open(connection)) => self.app.rest(&mut connection.app),
-                _ => {}
+                _ => self.sleep(id),
             }
-            self.sleep(id);
         }
     }
 
@@ -244,6 +242,7 @@ impl<A: Application> Stack<A> {
     fn sleep(&mut self, id: ConnId) {
         self.quiet.leave(id.index());
         if let Some(Entry::Open(connection)) = self.table.get_mut(id) {
+            self.app.rest(&mut connection.app);
             let tcb = connection.sleep();
             connection.rank = connection.due_rank();
             let at = connection.asleep_until(&self.limits);
