@@ -49,11 +49,11 @@
 //! `main → server → fleet → worker → {xsk, net, service → {http, site}}`. [`xsk`] and
 //! [`xdp`] know nothing above them and hold all `unsafe` code. [`net`] knows
 //! frames, not rings; [`http`] and [`site`] know no network. [`stats`] and the
-//! types of [`config`], the [`calendar`] and [`password`]s are for everyone. Each outside library has one owner:
-//! etherparse [`net::demux`], httparse `http::request`, base64 [`http::auth`], bcrypt [`password`], toml [`config`],
-//! globset [`site`], smoltcp [`net`], libxdp
-//! and libbpf [`xsk`] and [`xdp`], tokio [`server`] and the file loader, never
-//! the packet path. The [`access_log`] is lines in a worker's hands and files in its own
+//! types of [`config`], the [`calendar`] and [`password`]s are for everyone. Each outside
+//! library has one owner: etherparse [`net::demux`], httparse `http::request`, base64
+//! [`http::auth`], bcrypt [`password`], toml [`config`], globset [`site`], smoltcp [`net`],
+//! libxdp and libbpf [`xsk`] and [`xdp`], tokio [`server`] and the file loader, never the
+//! packet path. The [`access_log`] is lines in a worker's hands and files in its own
 //! thread's.
 //!
 //! # The seam

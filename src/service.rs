@@ -149,7 +149,8 @@ fn hand_over<L: Loader>(
             && stream.has_room()
             && !may_send(conn, stream, limiter, cx.now)
         {
-            cx.counters.kept_back += 1;
+            // The second time round it is the same turn.
+            cx.counters.kept_back += u64::from(sent == 0);
             return sent;
         }
         let taken = match conn.output_body() {

@@ -327,7 +327,7 @@ pub(super) fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
 
 /// Whether a listing is to be JSON.
 fn prefers_json(request: &Request<'_, '_>, host: &Host) -> bool {
-    host.lists && request.header("accept").any(negotiate::prefers_json)
+    host.lists && negotiate::prefers_json(request.header("accept"))
 }
 
 /// The parts of `file` that are to be sent. `Range` is defined for GET alone (RFC 9110 section 14.2).

@@ -76,8 +76,8 @@ impl Realm {
         })
     }
 
-    /// What the password of `user` is to be compared with. Of somebody unknown that takes no less time, so that it
-    /// does not tell who is known.
+    /// What the password of `user` is to be compared with. Of somebody unknown that takes as long as of the one whose
+    /// hash costs most: where all cost the same, time does not tell who is known.
     pub fn hash(&self, user: &[u8]) -> &Arc<Hash> {
         self.users.get(user).unwrap_or(&self.nobody)
     }

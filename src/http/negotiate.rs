@@ -24,12 +24,19 @@ pub fn select<'f>(file: &'f File, accept_encoding: Option<&[u8]>) -> &'f Represe
     best.0
 }
 
-/// Whether who sends this `Accept` names JSON, and would rather have it than a page: browsers name HTML, programs that
+/// Whether who sends these `Accept` fields, which are one list, names JSON, and would rather have it than a page: browsers name HTML, programs that
 /// want JSON name that. Ranges of types say nothing about either (RFC 9110 section 12.5.1).
-pub fn prefers_json(accept: &[u8]) -> bool {
+pub fn prefers_json<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
     let (mut json, mut html) = (0, 0);
-    for element in accept.split(|&byte| byte == b',') {
-        let Some((media_type, weight)) = weighted(element) else {
+    for element in accept.flat_map(|value| value.split(|&byte| byte == b',')) {
+        let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let media_type = parts.next().unwrap_or_default();
+        // Other parameters, such as a charset, may come before the weight.
+        let q = parts.find_map(|part| match part {
+            [b'q' | b'Q', b'=', weight @ ..] => Some(weight),
+            _ => None,
+        });
+        let Some(weight) = q.map_or(Some(1_000), thousandths) else {
             continue;
         };
         if media_type.eq_ignore_ascii_case(b"application/json") {
@@ -139,6 +146,11 @@ mod tests {
             ("application/*", false),
             ("text/html, application/json", false),
             ("text/html, application/json;q=0.9", false),
+            ("application/json; charset=utf-8", true),
+            (
+                "application/json;charset=utf-8;q=0.5, text/html;q=0.6",
+                false,
+            ),
             ("application/json;q=0", false),
             ("application/json;q=2", false),
             ("application/jsonp", false),
@@ -149,7 +161,10 @@ mod tests {
             ("", false),
             (",;,", false),
         ] {
-            assert_eq!(prefers_json(accept.as_bytes()), is_json, "{accept}");
+            let got = prefers_json([accept.as_bytes()].into_iter());
+            assert_eq!(got, is_json, "{accept}");
         }
+        let fields = [&b"text/html"[..], b"application/json;q=0.5"];
+        assert!(!prefers_json(fields.into_iter()), "two fields are one list");
     }
 }
