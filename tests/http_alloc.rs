@@ -75,6 +75,22 @@ fn policy() -> Policy {
     policy
 }
 
+/// Sends each of `requests` once, and then a hundred times without a single allocation.
+fn allocate_once(client: &mut Client<InlineLoader>, requests: &[&[u8]]) {
+    let before_warming = ALLOCATIONS.get();
+    for request in requests {
+        client.feed(request);
+    }
+    assert!(ALLOCATIONS.get() > before_warming, "the counter counts");
+    let before = ALLOCATIONS.get();
+    for _ in 0..100 {
+        for request in requests {
+            client.feed(request);
+        }
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
 #[test]
 fn a_warm_request_allocates_nothing() {
     let fixture = Fixture::new(&[
@@ -100,19 +116,7 @@ fn a_warm_request_allocates_nothing() {
         // Its password was looked at when it came first.
         b"GET /private/x HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YW5uOnNlc2FtZQ==\r\n\r\n",
     ];
-    let before_warming = ALLOCATIONS.get();
-    for request in requests {
-        client.feed(request);
-    }
-    assert!(ALLOCATIONS.get() > before_warming, "the counter counts");
-
-    let before = ALLOCATIONS.get();
-    for _ in 0..100 {
-        for request in requests {
-            client.feed(request);
-        }
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    allocate_once(&mut client, &requests);
     assert_eq!(client.counters.responses_2xx, 707);
     assert_eq!(client.counters.responses_3xx, 101);
     assert_eq!(client.counters.responses_4xx, 404);
@@ -254,16 +258,7 @@ fn nor_does_one_that_hosts_and_settings_decide_about() {
         b"OPTIONS /a.html HTTP/1.1\r\nHost: b.example\r\nOrigin: https://a.example\r\n\
           Access-Control-Request-Method: GET\r\n\r\n",
     ];
-    for request in requests {
-        client.feed(request);
-    }
-    let before = ALLOCATIONS.get();
-    for _ in 0..100 {
-        for request in requests {
-            client.feed(request);
-        }
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    allocate_once(&mut client, &requests);
     assert_eq!(client.counters.responses_2xx, 505);
     assert_eq!(client.counters.responses_4xx, 101);
 }
