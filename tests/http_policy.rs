@@ -633,7 +633,7 @@ fn a_crowd_of_guesses_is_told_to_come_again() {
         )
     };
     let (at_once, in_line, of_one) = (2, 32, 4);
-    let mut guess_from = |client: &mut Client<Slow>, address: u8, number: usize| {
+    let guess_from = |client: &mut Client<Slow>, address: u8, number: usize| {
         client.reconnect();
         let remote = Ipv4Addr::new(10, 0, 0, address);
         client.conn = Conn::from_client(SocketAddrV4::new(remote, 1));

@@ -188,8 +188,8 @@ impl Sender {
 
     /// Up to where what was sent is recovery's.
     fn taken_over_offset(&self) -> u64 {
-        let end = |log: &Box<Log>| log.recovery.range().end;
-        self.log.as_ref().map_or(self.una_offset, end)
+        let end = |log: &Log| log.recovery.range().end;
+        self.log.as_deref().map_or(self.una_offset, end)
     }
 
     fn window_bytes(&self) -> u32 {
@@ -211,8 +211,8 @@ impl Sender {
     /// Memory for what is in flight, bytes: its text, and what is remembered of its
     /// segments, which is more if the peer wants them tiny.
     pub fn held_bytes(&self) -> usize {
-        let held = |log: &Box<Log>| log.text.len_bytes() + log.recovery.held_bytes();
-        self.log.as_ref().map_or(0, held)
+        let held = |log: &Log| log.text.len_bytes() + log.recovery.held_bytes();
+        self.log.as_deref().map_or(0, held)
     }
 
     /// smoltcp has sent text, or a FIN of ours has left behind all text.
