@@ -93,8 +93,9 @@ fn on_veth(lab: &Lab, first: u16, wanted: fn(&Script) -> bool) -> (usize, Vec<St
         return (ran.len(), failed.into_iter().map(|(_, why)| why).collect());
     }
     let unused = (first + 2 * ran.len() as u16..).step_by(2);
+    let ends = live::ends(lab, 0);
     let alone = || {
-        let mut link = Live::new(live::ends(lab, 0));
+        let mut link = Live::new(ends);
         let again = failed.into_iter().zip(unused);
         let failures = again.filter_map(|(((script, dialect), why), port)| {
             println!("once more, alone: {why}");
