@@ -114,6 +114,13 @@ impl Mss {
         })
     }
 
+    /// The last step down.
+    fn least(&self) -> Mss {
+        let mut least = *self;
+        while least.fall() {}
+        least
+    }
+
     /// Goes one step down; false if there is none.
     pub fn fall(&mut self) -> bool {
         let next = self.next();
@@ -127,6 +134,8 @@ impl Mss {
 pub struct BlackHole {
     /// Larger segments, bytes, are those that a fall would make smaller.
     suspect_above: u32,
+    /// Segments no larger than this stay as they are, however often it falls.
+    least_bytes: u32,
     /// Time-outs in a row that it takes.
     patience: u8,
     /// Time-outs in a row for a large segment while none arrived.
@@ -139,6 +148,7 @@ impl BlackHole {
     /// What is never suspected, whatever happens.
     pub const NONE: BlackHole = BlackHole {
         suspect_above: u32::MAX,
+        least_bytes: u32::MAX,
         patience: u8::MAX,
         timeouts: 0,
         proven_bytes: 0,
@@ -148,6 +158,7 @@ impl BlackHole {
     pub fn new(mss: &Mss) -> BlackHole {
         mss.next().map_or(BlackHole::NONE, |next| BlackHole {
             suspect_above: next.bytes.into(),
+            least_bytes: mss.least().bytes.into(),
             patience: STEPS[next.step() - 1].timeouts,
             ..BlackHole::NONE
         })
@@ -171,12 +182,14 @@ impl BlackHole {
     /// The retransmission timer has run out, the first segment being of `bytes`:
     /// whether its size must be the reason.
     pub fn on_timeout(&mut self, bytes: u32) -> bool {
-        if bytes <= self.suspect_above {
+        // The next fall may not be enough for it; then it is not the last one.
+        if bytes <= self.least_bytes {
             return false;
         }
         self.timeouts = self.timeouts.saturating_add(1);
         // That a smaller one has arrived says nothing of this one.
-        let doubt = if bytes <= self.proven_bytes { DOUBT } else { 0 };
+        let is_doubtful = bytes <= self.proven_bytes || bytes <= self.suspect_above;
+        let doubt = if is_doubtful { DOUBT } else { 0 };
         self.timeouts >= self.patience + doubt
     }
 }
@@ -199,6 +212,7 @@ mod tests {
         for (arrived, is_soon) in [(0, true), (784, true), (1_240, false)] {
             let mut hole = BlackHole {
                 suspect_above: 536,
+                least_bytes: 536,
                 patience: 2,
                 ..BlackHole::NONE
             };
@@ -206,6 +220,23 @@ mod tests {
             let said = [hole.on_timeout(1_240), hole.on_timeout(1_240)];
             assert_eq!(said, [false, is_soon], "{arrived} bytes arrived");
         }
+    }
+
+    #[test]
+    fn a_segment_too_small_for_the_next_fall_asks_for_two() {
+        let mut mss = Mss::new(1500, &peer(1460, false));
+        for (bytes, want) in [(987, Some(536)), (1_460, Some(536)), (536, None)] {
+            let mut fallen = mss;
+            for _ in 0..20 {
+                let mut hole = BlackHole::new(&fallen);
+                if (0..10).any(|_| hole.on_timeout(bytes)) {
+                    fallen.fall();
+                }
+            }
+            let smallest = (fallen.bytes() < 1_240).then_some(fallen.bytes());
+            assert_eq!(smallest, want, "{bytes}");
+        }
+        assert!(mss.fall());
     }
 
     #[test]
@@ -312,10 +343,16 @@ mod tests {
                 &[Out(1448, false), Progress, Out(1448, false)],
             ),
             (
-                "small segments",
+                "small segments, for which it takes two falls",
                 large,
-                &[Out(1228, false), Out(1228, false), Out(1228, false)],
+                &[
+                    Out(1228, false),
+                    Out(1228, false),
+                    Out(1228, false),
+                    Out(1228, true),
+                ],
             ),
+            ("too small for any fall", large, &[Out(524, false); 300]),
             (
                 "three for the last step",
                 middle,
