@@ -13,7 +13,6 @@ use proptest::prelude::*;
 use represent::*;
 use xdphttpd::http::range::{MAX_LISTED, MAX_PARTS, Wanted, wanted};
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
-use xdphttpd::site::{Done, InlineLoader, Job, Loader};
 
 const OCTETS: &str = "application/octet-stream";
 
@@ -253,25 +252,6 @@ fn content(len: usize) -> Vec<u8> {
     (0..len as u32)
         .map(|index| (index.wrapping_mul(2_654_435_761) >> 11) as u8)
         .collect()
-}
-
-/// Notes every read asked for, as offset and length.
-struct NotingLoader {
-    inner: InlineLoader,
-    reads: Rc<RefCell<Vec<(u64, usize)>>>,
-}
-
-impl Loader for NotingLoader {
-    fn submit(&mut self, job: Job) -> Result<(), Job> {
-        if let Job::Read { offset, len, .. } = &job {
-            self.reads.borrow_mut().push((*offset, *len));
-        }
-        self.inner.submit(job)
-    }
-
-    fn completed(&mut self) -> Option<Done> {
-        self.inner.completed()
-    }
 }
 
 #[test]

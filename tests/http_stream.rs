@@ -15,25 +15,6 @@ use xdphttpd::site::{Done, InlineLoader, Job, Loader};
 
 const GET: &[u8] = b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Notes every read asked for, as offset and length.
-struct NotingLoader<L> {
-    inner: L,
-    reads: Rc<RefCell<Vec<(u64, usize)>>>,
-}
-
-impl<L: Loader> Loader for NotingLoader<L> {
-    fn submit(&mut self, job: Job) -> Result<(), Job> {
-        if let Job::Read { offset, len, .. } = &job {
-            self.reads.borrow_mut().push((*offset, *len));
-        }
-        self.inner.submit(job)
-    }
-
-    fn completed(&mut self) -> Option<Done> {
-        self.inner.completed()
-    }
-}
-
 /// Finishes jobs in the opposite order.
 struct BackwardLoader {
     inner: InlineLoader,

@@ -7,7 +7,7 @@ use crate::http::Policy;
 use crate::http::access::{Admission, Network, Networks};
 use crate::http::auth::Realm;
 use crate::password::{Hash, parse_file};
-use crate::site::prefixes::{Prefixes, name_of};
+use crate::site::prefixes::Prefixes;
 use crate::site::rules::{Code, Rules, Scope};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -70,10 +70,8 @@ pub fn set(
 ) -> Result<(), Error> {
     if let Some(path) = &table.health_path {
         let error = |why| source.error("health-path", path.span(), Problem::from(why));
-        policy.health = match path.get_ref().as_str() {
-            "off" => None,
-            path => Some(name_of(path).map_err(error)?),
-        };
+        let path = Some(path.get_ref().as_str()).filter(|path| *path != "off");
+        policy.set_health_path(path).map_err(error)?;
     }
     if let Some(tables) = &table.access {
         policy.access = Prefixes::default();

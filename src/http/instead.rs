@@ -141,14 +141,14 @@ impl Conn {
         wishes: &Wishes<'_>,
         cx: &mut Context<'_, L>,
     ) {
-        let name = self.head.get(..asked.name_len).unwrap_or_default();
-        let fallback = cx.hosts.get(asked.host).fallback.as_deref();
-        let name = View::of_key(name).0;
-        let policy = &cx.hosts.get(asked.host).policy;
+        let key = self.head.get(..asked.name_len).unwrap_or_default();
+        let name = View::of_key(key).0;
+        let host = cx.hosts.get(asked.host);
         let remote = *self.remote.0.ip();
-        let may_see = |fallback: &&[u8]| policy.lets_through(name, fallback, remote);
-        let fallback = fallback.filter(|_| may_be_page(name)).filter(may_see);
-        let Some(fallback) = fallback else {
+        let suits = |fallback: &&[u8]| {
+            may_be_page(name) && host.policy.lets_through(name, fallback, remote)
+        };
+        let Some(fallback) = host.fallback.as_deref().filter(suits) else {
             return self.fail(Status::NotFound, asked, wishes, cx);
         };
         let asked = Asked {

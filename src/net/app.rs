@@ -63,7 +63,7 @@ pub struct Stream<'a> {
     socket: &'a mut tcp::Socket<'static>,
     text: &'a mut Text,
     allowance: Allowance,
-    /// The application hands over no more for now, bytes.
+    /// What the application lets be taken at most, bytes.
     most: usize,
     /// What became of it in this turn.
     pub(super) outcome: Outcome,

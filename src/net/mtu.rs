@@ -17,7 +17,8 @@
 //! so large have arrived before it takes four, for then chance is the likelier cause:
 //! with three, one of twenty transfers of 400 kB over a path that loses a tenth fell.
 //! And for 576 bytes one more, for outages, which look the same, are more frequent
-//! than such links.
+//! than such links. A segment that only the last fall makes smaller asks for the first
+//! one too, after four time-outs: without it its path would stay closed.
 //!
 //! There is no way up again but a new connection. A larger packet tried is one that
 //! may be lost, which congestion control must not be told, and that with timers and
@@ -51,7 +52,8 @@ const STEPS: [Step; 2] = [
     },
 ];
 
-/// So many more when segments of that size have arrived before.
+/// So many more when segments of that size have arrived before, or when the next fall
+/// makes nothing of it smaller.
 const DOUBT: u8 = 2;
 
 /// How many sizes of packets there are: the device's, and those below it.
@@ -138,7 +140,8 @@ pub struct BlackHole {
     least_bytes: u32,
     /// Time-outs in a row that it takes.
     patience: u8,
-    /// Time-outs in a row for a large segment while none arrived.
+    /// Time-outs in a row for a segment that a fall makes smaller, none so large having
+    /// arrived.
     timeouts: u8,
     /// The largest one that has arrived, bytes.
     proven_bytes: u32,

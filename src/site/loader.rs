@@ -102,9 +102,7 @@ impl Job {
             },
         }
     }
-}
 
-impl Job {
     /// What has come of it if it could not be done.
     pub fn failed(&self) -> Done {
         match self {

@@ -3,16 +3,18 @@
 
 pub mod cases;
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use xdphttpd::access_log::Batch;
 use xdphttpd::http::{self, Conn, Context, Counters, Date, Host, Hosts, Policy, Verified};
-use xdphttpd::site::{InlineLoader, Limits, Loader, Now, Root, Site, Waiter};
+use xdphttpd::site::{Done, InlineLoader, Job, Limits, Loader, Now, Root, Site, Waiter};
 
 /// The example date of RFC 9110 section 5.6.7.
 pub const DATE: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
@@ -275,6 +277,25 @@ impl<L: Loader> Client<L> {
         self.reconnect();
         self.feed(bytes);
         self.sent.clone()
+    }
+}
+
+/// Notes every read asked for, as offset and length.
+pub struct NotingLoader<L> {
+    pub inner: L,
+    pub reads: Rc<RefCell<Vec<(u64, usize)>>>,
+}
+
+impl<L: Loader> Loader for NotingLoader<L> {
+    fn submit(&mut self, job: Job) -> Result<(), Job> {
+        if let Job::Read { offset, len, .. } = &job {
+            self.reads.borrow_mut().push((*offset, *len));
+        }
+        self.inner.submit(job)
+    }
+
+    fn completed(&mut self) -> Option<Done> {
+        self.inner.completed()
     }
 }
 

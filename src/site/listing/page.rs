@@ -160,15 +160,10 @@ fn size(bytes: u64) -> String {
 /// `2026-11-21 22:50`: to the minute, for people.
 fn minutes(item: &Item) -> String {
     let at = Calendar::of(item.modified);
-    let Calendar {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        ..
-    } = at;
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}",
+        at.year, at.month, at.day, at.hour, at.minute
+    )
 }
 
 #[cfg(test)]
