@@ -132,6 +132,22 @@ fn a_path_that_carries_less_than_its_ends() {
     }
 }
 
+/// Every time-out takes seconds here; all falls come before the server gives up.
+#[test]
+fn a_long_path_that_carries_less_than_its_ends() {
+    for bytes in [700, 1_500, 60_000] {
+        let body = content(bytes as u64, bytes);
+        for path_mtu in [1_280, 576] {
+            let far = Impairments {
+                delay: Duration::from_millis(400),
+                ..narrow(path_mtu)
+            };
+            let case = Case::new(&[("a", &body)], "/a", true, far);
+            assert!(case.bodies() == [body.clone()], "{bytes} {path_mtu}");
+        }
+    }
+}
+
 #[test]
 fn a_path_that_carries_all_sees_no_fall() {
     let body = content(1, LARGE_BYTES);

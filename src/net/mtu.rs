@@ -16,9 +16,10 @@
 //! proves wrong costs little: of the same text one packet in six more. When segments
 //! so large have arrived before it takes four, for then chance is the likelier cause:
 //! with three, one of twenty transfers of 400 kB over a path that loses a tenth fell.
-//! And for 576 bytes one more, for outages, which look the same, are more frequent
-//! than such links. A segment that only the last fall makes smaller asks for the first
-//! one too, after four time-outs: without it its path would stay closed.
+//! The timer doubles all along, so that 576 bytes are reached after 3 s at least; one
+//! time-out more for that step, against outages, which look the same, and a path of a
+//! third of a second reached it after the connection was given up. A segment that only
+//! the last fall makes smaller asks for both at once, after four time-outs.
 //!
 //! There is no way up again but a new connection. A larger packet tried is one that
 //! may be lost, which congestion control must not be told, and that with timers and
@@ -32,38 +33,25 @@ const HEADERS_BYTES: usize = 40;
 /// The timestamps option, with its two NOPs.
 pub const TIMESTAMPS_BYTES: u16 = 12;
 
-/// A size that packets fall to.
-struct Step {
-    /// IP packet.
-    packet_bytes: usize,
-    /// Time-outs in a row that it takes.
-    timeouts: u8,
-}
+/// The IP packets, bytes, that connections fall to; the least is what every host takes
+/// (RFC 791). See the [module](self).
+const STEPS_BYTES: [usize; 2] = [1280, 576];
 
-/// See the [module](self).
-const STEPS: [Step; 2] = [
-    Step {
-        packet_bytes: 1280,
-        timeouts: 2,
-    },
-    Step {
-        packet_bytes: 576, // RFC 791: what every host takes
-        timeouts: 3,
-    },
-];
+/// Time-outs in a row that a fall takes.
+const PATIENCE: u8 = 2;
 
 /// So many more when segments of that size have arrived before, or when the next fall
 /// makes nothing of it smaller.
 const DOUBT: u8 = 2;
 
 /// How many sizes of packets there are: the device's, and those below it.
-pub const SIZES: usize = STEPS.len() + 1;
+pub const SIZES: usize = STEPS_BYTES.len() + 1;
 
 /// The largest IP packets, bytes, of connections by their [`Mss::step`].
 pub fn packet_sizes(mtu_bytes: usize) -> [usize; SIZES] {
     std::array::from_fn(|step| match step {
         0 => mtu_bytes,
-        _ => STEPS[step - 1].packet_bytes.min(mtu_bytes),
+        _ => STEPS_BYTES[step - 1].min(mtu_bytes),
     })
 }
 
@@ -105,8 +93,8 @@ impl Mss {
 
     /// The first step down that makes segments smaller, as they would be then.
     fn next(&self) -> Option<Mss> {
-        (self.step()..STEPS.len()).find_map(|index| {
-            let text_bytes = offered_mss(STEPS[index].packet_bytes);
+        (self.step()..STEPS_BYTES.len()).find_map(|index| {
+            let text_bytes = offered_mss(STEPS_BYTES[index]);
             let bytes = text_bytes - u16::from(self.options_bytes);
             (bytes < self.bytes).then_some(Mss {
                 bytes,
@@ -124,10 +112,24 @@ impl Mss {
     }
 
     /// Goes one step down; false if there is none.
-    pub fn fall(&mut self) -> bool {
+    fn fall(&mut self) -> bool {
         let next = self.next();
         *self = next.unwrap_or(*self);
         next.is_some()
+    }
+
+    /// Goes down to where a segment of `bytes` is too large; false if there is no such
+    /// step.
+    pub fn fall_below(&mut self, bytes: u32) -> bool {
+        let mut below = *self;
+        while u32::from(below.bytes) >= bytes {
+            if !below.fall() {
+                return false;
+            }
+        }
+        let is_lower = below != *self;
+        *self = below;
+        is_lower
     }
 }
 
@@ -138,8 +140,6 @@ pub struct BlackHole {
     suspect_above: u32,
     /// Segments no larger than this stay as they are, however often it falls.
     least_bytes: u32,
-    /// Time-outs in a row that it takes.
-    patience: u8,
     /// Time-outs in a row for a segment that a fall makes smaller, none so large having
     /// arrived.
     timeouts: u8,
@@ -152,7 +152,6 @@ impl BlackHole {
     pub const NONE: BlackHole = BlackHole {
         suspect_above: u32::MAX,
         least_bytes: u32::MAX,
-        patience: u8::MAX,
         timeouts: 0,
         proven_bytes: 0,
     };
@@ -162,7 +161,6 @@ impl BlackHole {
         mss.next().map_or(BlackHole::NONE, |next| BlackHole {
             suspect_above: next.bytes.into(),
             least_bytes: mss.least().bytes.into(),
-            patience: STEPS[next.step() - 1].timeouts,
             ..BlackHole::NONE
         })
     }
@@ -185,7 +183,6 @@ impl BlackHole {
     /// The retransmission timer has run out, the first segment being of `bytes`:
     /// whether its size must be the reason.
     pub fn on_timeout(&mut self, bytes: u32) -> bool {
-        // The next fall may not be enough for it; then it is not the last one.
         if bytes <= self.least_bytes {
             return false;
         }
@@ -193,7 +190,7 @@ impl BlackHole {
         // That a smaller one has arrived says nothing of this one.
         let is_doubtful = bytes <= self.proven_bytes || bytes <= self.suspect_above;
         let doubt = if is_doubtful { DOUBT } else { 0 };
-        self.timeouts >= self.patience + doubt
+        self.timeouts >= PATIENCE + doubt
     }
 }
 
@@ -216,7 +213,6 @@ mod tests {
             let mut hole = BlackHole {
                 suspect_above: 536,
                 least_bytes: 536,
-                patience: 2,
                 ..BlackHole::NONE
             };
             hole.on_delivered(arrived);
@@ -228,18 +224,15 @@ mod tests {
     #[test]
     fn a_segment_too_small_for_the_next_fall_asks_for_two() {
         let mut mss = Mss::new(1500, &peer(1460, false));
-        for (bytes, want) in [(987, Some(536)), (1_460, Some(536)), (536, None)] {
+        for (bytes, want) in [(987, 536), (1_460, 1_240), (536, 1_460)] {
             let mut fallen = mss;
-            for _ in 0..20 {
-                let mut hole = BlackHole::new(&fallen);
-                if (0..10).any(|_| hole.on_timeout(bytes)) {
-                    fallen.fall();
-                }
+            let mut hole = BlackHole::new(&fallen);
+            if (0..4).any(|_| hole.on_timeout(bytes)) {
+                assert!(fallen.fall_below(bytes), "{bytes}");
             }
-            let smallest = (fallen.bytes() < 1_240).then_some(fallen.bytes());
-            assert_eq!(smallest, want, "{bytes}");
+            assert_eq!(fallen.bytes(), want, "{bytes}");
         }
-        assert!(mss.fall());
+        assert!(!mss.fall_below(536) && mss.bytes() == 1_460);
     }
 
     #[test]
@@ -346,7 +339,7 @@ mod tests {
                 &[Out(1448, false), Progress, Out(1448, false)],
             ),
             (
-                "small segments, for which it takes two falls",
+                "small segments, for which it takes both falls",
                 large,
                 &[
                     Out(1228, false),
@@ -357,9 +350,9 @@ mod tests {
             ),
             ("too small for any fall", large, &[Out(524, false); 300]),
             (
-                "three for the last step",
+                "two for the last step too",
                 middle,
-                &[Out(1228, false), Out(1228, false), Out(1228, true)],
+                &[Out(1228, false), Out(1228, true)],
             ),
             ("no step left", least, &[Out(524, false); 300]),
         ] {

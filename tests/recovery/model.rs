@@ -388,7 +388,8 @@ impl World {
     }
 
     fn time_out(&mut self) {
-        if self.recovery.on_timer(self.now, &mut self.window) && self.mss.fall() {
+        let swallowed = self.recovery.on_timer(self.now, &mut self.window);
+        if swallowed.is_some_and(|bytes| self.mss.fall_below(bytes)) {
             let black_hole = BlackHole::new(&self.mss);
             let mss_bytes = self.mss.bytes().into();
             self.recovery.on_mss(mss_bytes, black_hole, self.now);

@@ -56,12 +56,15 @@ impl Rules {
             return;
         }
         let acked = seen.ack.wrapping_sub(self.iss);
+        // Perhaps by the client's own FIN: then TIME-WAIT may be cut short, and an old
+        // segment that brings the cookie makes a connection.
         if self.may_be_over && acked == 1 {
             self.begin_again();
         }
         if acked > self.sent.wrapping_sub(self.iss) {
             return;
         }
+        self.may_be_over |= self.fin_end == Some(seen.ack);
         self.is_open |= acked == 1;
         let edge = seen.ack.wrapping_add(u32::from(seen.window) << self.shift);
         if after(edge, self.edge) {
@@ -70,7 +73,6 @@ impl Rules {
         // Empty, in order and not outdated: it cannot but have been believed.
         if is_next && is_empty && is_newest && after(seen.ack, self.una) {
             self.una = seen.ack;
-            self.may_be_over |= self.fin_end == Some(seen.ack);
         }
     }
 

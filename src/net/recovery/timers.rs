@@ -45,11 +45,11 @@ impl Recovery {
     }
 
     /// The time has come, if it has: afterwards there may be repairs to make, or a
-    /// segment of new data to send as a probe. True if the path proves to be a black
-    /// hole for segments so large.
-    pub fn on_timer(&mut self, now: Instant, congestion: &mut impl Controller) -> bool {
+    /// segment of new data to send as a probe. Some if the path proves to be a black
+    /// hole for segments of so many bytes.
+    pub fn on_timer(&mut self, now: Instant, congestion: &mut impl Controller) -> Option<u32> {
         let Some((_, timer)) = self.timer.take_if(|(at, _)| *at <= now) else {
-            return false;
+            return None;
         };
         let prior_in_flight_bytes = self.board.in_flight_bytes();
         match timer {
@@ -76,10 +76,11 @@ impl Recovery {
             Timer::Retransmission => {
                 self.time_out(prior_in_flight_bytes, now, congestion);
                 let first_bytes = self.board.first().map_or(0, |first| first.len);
-                return self.black_hole.on_timeout(first_bytes);
+                let is_hole = self.black_hole.on_timeout(first_bytes);
+                return is_hole.then_some(first_bytes);
             }
         }
-        false
+        None
     }
 
     /// Nothing has come for so long that the probe, or the repair of the first

@@ -289,7 +289,8 @@ impl Sender {
         let Some(Log { recovery, .. }) = self.log.as_deref_mut() else {
             return;
         };
-        if recovery.on_timer(now, &mut self.congestion) && self.mss.fall() {
+        let swallowed = recovery.on_timer(now, &mut self.congestion);
+        if swallowed.is_some_and(|bytes| self.mss.fall_below(bytes)) {
             let mss_bytes = self.mss.bytes();
             self.congestion.on_mss(mss_bytes);
             self.pacer.on_mss(mss_bytes);
