@@ -48,9 +48,7 @@ impl Recovery {
     /// segment of new data to send as a probe. Some if the path proves to be a black
     /// hole for segments of so many bytes.
     pub fn on_timer(&mut self, now: Instant, congestion: &mut impl Controller) -> Option<u32> {
-        let Some((_, timer)) = self.timer.take_if(|(at, _)| *at <= now) else {
-            return None;
-        };
+        let (_, timer) = self.timer.take_if(|(at, _)| *at <= now)?;
         let prior_in_flight_bytes = self.board.in_flight_bytes();
         match timer {
             Timer::Reordering => {
