@@ -112,6 +112,9 @@ pub enum Problem {
     /// Two that say the same.
     #[error("{0} is what cors decides about; write it there")]
     CorsTwice(String),
+    /// A field in two spellings, of which each response would have both.
+    #[error("{0} is there twice, in another spelling")]
+    FieldTwice(String),
 }
 
 /// Where a setting was made.

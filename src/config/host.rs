@@ -225,9 +225,14 @@ fn rule(table: &HeadersTable, source: Source<'_>) -> Result<Rule, Error> {
     };
     let pattern = &table.r#match;
     let pattern = Pattern::new(pattern.get_ref()).map_err(|why| error(pattern.span(), why.into()));
+    let mut names = BTreeSet::new();
     let set = table.set.iter().map(|(name, value)| {
         let field = Field::new(name, value.get_ref()).map_err(Problem::from);
-        let checked = field.and_then(|field| is_free(name).map(|()| field));
+        let is_new = match names.insert(name.to_ascii_lowercase()) {
+            true => Ok(()),
+            false => Err(Problem::FieldTwice(name.clone())),
+        };
+        let checked = field.and_then(|field| is_free(name).and(is_new).map(|()| field));
         checked.map_err(|why| error(value.span(), why))
     });
     let remove = table

@@ -186,7 +186,16 @@ fn origin(text: &str) -> Result<String, CorsError> {
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
     };
     match text.split_once("://") {
-        Some((scheme, host)) if is_scheme(scheme) && is_host(host) => Ok(text.to_ascii_lowercase()),
+        Some((scheme, host)) if is_scheme(scheme) && is_host(host) => {
+            let text = text.to_ascii_lowercase();
+            // Browsers do not name the port that a scheme has anyway.
+            let usual = match &*scheme.to_ascii_lowercase() {
+                "https" => ":443",
+                "http" => ":80",
+                _ => "",
+            };
+            Ok(text.strip_suffix(usual).unwrap_or(&text).to_owned())
+        }
         _ => Err(CorsError::Origin(text.to_owned())),
     }
 }
@@ -199,6 +208,20 @@ mod tests {
         Allowed {
             origins: origins.iter().map(|&origin| origin.to_owned()).collect(),
             ..Allowed::default()
+        }
+    }
+
+    #[test]
+    fn origins_are_named_as_browsers_do() {
+        for (text, want) in [
+            ("HTTPS://A.example:443", "https://a.example"),
+            ("http://a.example:80", "http://a.example"),
+            ("http://a.example:443", "http://a.example:443"),
+            ("https://a.example:8443", "https://a.example:8443"),
+            ("https://[fd00::443]", "https://[fd00::443]"),
+            ("app://a:80", "app://a:80"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(want), "{text}");
         }
     }
 

@@ -159,6 +159,10 @@ fn settings_of_files_that_cannot_be() {
             ":4:27: date can be neither set nor removed",
         ),
         (
+            "[[headers]]\nmatch = \"*\"\nset = { X-A = \"1\", x-a = \"2\" }",
+            ":4:26: x-a is there twice, in another spelling",
+        ),
+        (
             "[[headers]]\nmatch = \"*\"\nset = { X-A = \"a\\nb\" }",
             ":4:15: the value of X-A",
         ),
