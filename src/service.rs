@@ -28,7 +28,7 @@ pub struct HttpService<L> {
     held_bytes: u64,
     log: Option<Batch>,
     verified: Verified,
-    limiter: Option<Limiter>,
+    limiter: Option<Box<Limiter>>,
     /// What requests may take.
     pub limits: Limits,
     /// What was counted so far.
@@ -63,7 +63,7 @@ impl<L: Loader> HttpService<L> {
 
     /// The same with its responses sent no faster than that, if that is limited.
     pub fn with_limiter(mut self, limiter: Option<Limiter>) -> Self {
-        self.limiter = limiter;
+        self.limiter = limiter.map(Box::new);
         self
     }
 
@@ -139,7 +139,7 @@ impl<L: Loader> HttpService<L> {
 fn hand_over<L: Loader>(
     conn: &mut Conn,
     stream: &mut Stream<'_>,
-    limiter: &mut Option<Limiter>,
+    limiter: &mut Option<Box<Limiter>>,
     cx: &mut Context<'_, L>,
 ) -> usize {
     let mut sent = 0;
@@ -196,7 +196,7 @@ impl<L: Loader> Application for HttpService<L> {
 
     fn open(&mut self, _id: ConnId, remote: SocketAddrV4) -> Conn {
         let mut conn = Conn::from_client(remote);
-        let share = self.limiter.as_ref().map(Limiter::share);
+        let share = self.limiter.as_deref().map(Limiter::share);
         conn.share = share.map(Box::new);
         conn
     }
@@ -215,7 +215,8 @@ impl<L: Loader> Application for HttpService<L> {
                 stream.abort();
                 break;
             }
-            if received == 0 && sent == 0 {
+            // What was sent makes room for another request, if there is one.
+            if (received == 0 && sent == 0) || !stream.can_recv() {
                 break;
             }
         }

@@ -96,7 +96,7 @@ impl Conn {
         match request.action(cx.limits) {
             Action::Find(target) => {
                 let credentials = credentials(request, asked.host, cx);
-                self.look_up(target, asked, Wishes::of(request), credentials, cx);
+                self.look_up(target, asked, &Wishes::of(request), credentials, cx);
             }
             Action::Options => match cors.filter(|_| cors::is_preflight(request)) {
                 Some(cors) => self.answer_preflight(cors, asked, cx),

@@ -17,7 +17,7 @@ use crate::site::{Find, Loader, View};
 /// What a request needs on its way to the site. Its name and query are in [`Conn::head`].
 pub(super) struct Way<'b> {
     pub(super) asked: Asked,
-    pub(super) wishes: Wishes<'b>,
+    pub(super) wishes: &'b Wishes<'b>,
     /// The value of its `Authorization` field.
     pub(super) credentials: Option<&'b [u8]>,
     /// A rule has given it another name.
@@ -56,14 +56,14 @@ impl Conn {
         &mut self,
         target: Target<'_>,
         asked: Asked,
-        wishes: Wishes<'_>,
+        wishes: &Wishes<'_>,
         credentials: Option<&[u8]>,
         cx: &mut Context<'_, L>,
     ) {
         match resolve(target.path, &mut self.head) {
             Ok(()) => {}
-            Err(Refusal::Malformed) => return self.fail(Status::BadRequest, asked, &wishes, cx),
-            Err(Refusal::NoSuchName) => return self.fail(Status::NotFound, asked, &wishes, cx),
+            Err(Refusal::Malformed) => return self.fail(Status::BadRequest, asked, wishes, cx),
+            Err(Refusal::NoSuchName) => return self.fail(Status::NotFound, asked, wishes, cx),
         }
         let policy = &cx.hosts.get(asked.host).policy;
         if policy.is_health(&self.head) {
@@ -94,7 +94,7 @@ impl Conn {
             && !networks.allow(*self.remote.0.ip())
         {
             cx.counters.kept_out += 1;
-            return self.fail(Status::Forbidden, way.asked, &way.wishes, cx);
+            return self.fail(Status::Forbidden, way.asked, way.wishes, cx);
         }
         match policy.realm(name) {
             Some(realm) => self.authenticate(realm, way, cx),
@@ -109,7 +109,7 @@ impl Conn {
             .credentials
             .and_then(|value| Some((value, Credentials::parse(value, &mut room)?)))
         else {
-            return self.fail(Status::Unauthorized, way.asked, &way.wishes, cx);
+            return self.fail(Status::Unauthorized, way.asked, way.wishes, cx);
         };
         let hash = realm.hash(said.user);
         let key = cx.verified.key(realm, hash, value);
@@ -124,7 +124,7 @@ impl Conn {
         let source = *self.remote.0.ip();
         if !cx.site.verify(key, question, cx.waiter, source) {
             cx.counters.refused_credentials += 1;
-            return self.fail(Status::ServiceUnavailable, way.asked, &way.wishes, cx);
+            return self.fail(Status::ServiceUnavailable, way.asked, way.wishes, cx);
         }
         self.phase = Phase::Proving(Box::new(Proof {
             asked: way.asked,
@@ -155,7 +155,7 @@ impl Conn {
         self.note_user(&proof.user);
         let way = Way {
             asked: proof.asked,
-            wishes,
+            wishes: &wishes,
             credentials: Some(&proof.credentials),
             is_rewritten: proof.is_rewritten,
         };
@@ -209,9 +209,9 @@ impl Conn {
             .site
             .find(asked.host, &self.head[..asked.name_len], cx.waiter, cx.now)
         {
-            Find::Ready(entry) => self.answer(&entry, asked, &wishes, cx),
+            Find::Ready(entry) => self.answer(&entry, asked, wishes, cx),
             Find::Pending => self.phase = Phase::Waiting(asked, wishes.keep()),
-            Find::Refused => self.fail(Status::ServiceUnavailable, asked, &wishes, cx),
+            Find::Refused => self.fail(Status::ServiceUnavailable, asked, wishes, cx),
         }
     }
 }

@@ -126,6 +126,11 @@ impl<'a> Stream<'a> {
         total
     }
 
+    /// Whether there are received bytes that were not taken.
+    pub fn can_recv(&self) -> bool {
+        self.socket.can_recv()
+    }
+
     /// Whether the peer has sent FIN and everything before it has been taken.
     pub fn peer_closed(&self) -> bool {
         !self.socket.may_recv()
@@ -172,6 +177,9 @@ impl<'a> Stream<'a> {
     }
 
     fn hand_over(&mut self, bytes: &[u8]) -> usize {
+        if bytes.is_empty() {
+            return 0;
+        }
         let bytes = &bytes[..bytes.len().min(self.most)];
         let mut allowed = (bytes.len() as u64).min(self.allowance.bytes) as usize;
         if allowed < bytes.len() {

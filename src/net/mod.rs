@@ -20,7 +20,7 @@
 pub mod accept;
 pub mod app;
 pub mod check;
-mod checksum;
+pub mod checksum;
 pub mod closing;
 pub mod congestion;
 mod connection;

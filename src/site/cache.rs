@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::unsync;
+use foldhash::quality::RandomState;
+use quick_cache::unsync::{self, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
 use super::entry::{Body, Entry};
@@ -80,7 +81,7 @@ impl Weighter<Key, Slot> for Weight {
 /// Entries by host and name within a budget of bytes; those asked for again outlive those asked for once.
 #[derive(Debug)]
 pub(super) struct Cache {
-    slots: unsync::Cache<Key, Slot, Weight>,
+    slots: unsync::Cache<Key, Slot, Weight, RandomState>,
 }
 
 impl Cache {
@@ -90,7 +91,13 @@ impl Cache {
             .unwrap_or(usize::MAX)
             .max(16);
         Cache {
-            slots: unsync::Cache::with_weighter(likely_entries, budget_bytes, Weight),
+            slots: unsync::Cache::with(
+                likely_entries,
+                budget_bytes,
+                Weight,
+                RandomState::default(),
+                DefaultLifecycle::default(),
+            ),
         }
     }
 

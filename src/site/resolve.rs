@@ -5,6 +5,8 @@
 //! 3. Empty and `.` components vanish, `..` takes the component before it away (section 5.2.4).
 //! 4. What is left must not name a dotfile.
 
+use std::mem;
+
 /// Why a path names nothing that could be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -29,6 +31,10 @@ const WELL_KNOWN: &[u8] = b".well-known";
 pub fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
     out.clear();
     let relative = path.strip_prefix(b"/").ok_or(Refusal::Malformed)?;
+    if is_plain(relative) {
+        out.extend_from_slice(relative);
+        return Ok(());
+    }
     let mut directory = true;
     for component in relative.split(|&byte| byte == b'/') {
         let start = out.len();
@@ -53,6 +59,16 @@ pub fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         out.pop();
     }
     refuse_dotfiles(out)
+}
+
+/// Whether `relative` is its own name, as most are: nothing to decode, no component that vanishes but an empty last one,
+/// and none that begins with a dot.
+fn is_plain(relative: &[u8]) -> bool {
+    let mut before = b'/';
+    relative.iter().all(|&byte| {
+        let begins = mem::replace(&mut before, byte) == b'/';
+        !matches!(byte, b'%' | 0) && !(begins && matches!(byte, b'/' | b'.'))
+    })
 }
 
 /// Appends `component` with its escapes decoded.
