@@ -160,8 +160,8 @@ main() {
     step "result"
     mkdir -p "${REPORT%/*}"
     cp "$SCRATCH/results" "$REPORT.tsv"
-    { head_of_report; python3 "$REPO/scripts/bench/report.py" "$REPORT.tsv"; } | tee "$REPORT.md"
-    python3 "$REPO/scripts/bench/plot.py" "$REPORT.tsv" >"$REPORT.svg"
+    { head_of_report; python3 -B "$REPO/scripts/bench/report.py" "$REPORT.tsv"; } | tee "$REPORT.md"
+    python3 -B "$REPO/scripts/bench/plot.py" "$REPORT.tsv" >"$REPORT.svg"
     echo
     echo "also: $REPORT.svg, $REPORT.tsv"
 }

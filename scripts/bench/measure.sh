@@ -115,8 +115,9 @@ open_crowd() {
     life=$((WARM_S + RUN_S + LOAD_SPARE_S))
     rm -f "$SCRATCH/crowd.order"
     mkfifo "$SCRATCH/crowd.order"
-    inside "$CROWD" idle --server "$ADDRESS:80" --root "$WWW" --paths "/$FILE" --sources "$IDLE_SOURCE_LIST" \
-        --connections "$crowd" --per-process "$IDLE_PER_PROCESS" --hold $life \
+    # Without a shell between, so that it is the crowd that is stopped if need be.
+    ip netns exec "$ENVIRONMENT" "$CROWD" idle --server "$ADDRESS:80" --root "$WWW" \
+        --paths "/$FILE" --sources "$IDLE_SOURCE_LIST" --connections "$crowd" --per-process "$IDLE_PER_PROCESS" --hold $life \
         --limit $((life + 2 * CROWD_OPENS_S)) <>"$SCRATCH/crowd.order" >"$SCRATCH/crowd.out" &
     LOAD_PID=$!
     until grep -q '^opened ' "$SCRATCH/crowd.out"; do
@@ -137,15 +138,16 @@ close_crowd() {
 
 # --- the cores' time ---------------------------------------------------------
 
-# core_times CORE: µs of user, system, softirq and idle time so far; irq counts
-# as softirq, and what the hypervisor took as idle.
+# core_times CORE: µs of user, system, softirq, idle and stolen time so far; irq
+# counts as softirq, and what the hypervisor stole as idle too.
 core_times() {
     awk -v cpu="cpu$1" -v hz="$(getconf CLK_TCK)" '$1 == cpu { us = 1e6 / hz
-        printf "%.0f %.0f %.0f %.0f", ($2 + $3) * us, $4 * us, ($7 + $8) * us, ($5 + $6 + $9) * us }' /proc/stat
+        printf "%.0f %.0f %.0f %.0f %.0f", ($2 + $3) * us, $4 * us, ($7 + $8) * us, ($5 + $6 + $9) * us, $9 * us }' /proc/stat
 }
 
 # figures BEFORE AFTER LOAD: "requests/s MB/s p50 p99 user system softirq
-# client-idle", the three in µs of the server's core by request.
+# client-idle stolen", the three in µs of the server's core by request; the last
+# of the core that was robbed more.
 #
 # Busy time is the wall clock less idle time, which is measured exactly; user,
 # system and softirq are sampled by the tick on many kernels and say only
@@ -154,11 +156,12 @@ figures() {
     awk -v before="$1" -v after="$2" -v load_line="$3" 'BEGIN {
         split(before, b, " "); split(after, a, " "); split(load_line, l, " ")
         wall = a[1] - b[1]
-        for (i = 2; i <= 9; i++) d[i] = a[i] - b[i]
+        for (i = 2; i <= 11; i++) d[i] = a[i] - b[i]
         busy = wall - d[5]; if (busy < 0) busy = 0
         sampled = d[2] + d[3] + d[4]; if (sampled == 0) sampled = 1
-        idle = d[9] / wall; if (idle > 1) idle = 1
+        idle = (d[10] - d[11]) / wall; if (idle > 1) idle = 1
+        stolen = d[6] > d[11] ? d[6] : d[11]
         printf "%.1f %.2f %s %s", l[1] / l[2], l[3] / l[2] / 1e6, l[4], l[5]
         for (i = 2; i <= 4; i++) printf " %.3f", busy * d[i] / sampled / l[1]
-        printf " %.3f\n", idle }'
+        printf " %.3f %.3f\n", idle, stolen / wall }'
 }

@@ -38,9 +38,9 @@ raw_echo() {
         (( SECONDS < deadline )) || die "the echo isn't ready after $READY_TIMEOUT_S s"
         sleep 0.1
     done
-    inside timeout $((RUN_S + LOAD_SPARE_S)) taskset -c "$CLIENT_CORE" "$RAW_TOOL" transmit --device veth0 \
-        --to "$(mac outer)" --server "$ADDRESS:80" --frame-bytes "$REQUEST_FRAME_BYTES" \
-        --seconds $((RUN_S + 1)) >"$SCRATCH/feed.out" &
+    ip netns exec "$ENVIRONMENT" timeout $((RUN_S + LOAD_SPARE_S)) taskset -c "$CLIENT_CORE" \
+        "$RAW_TOOL" transmit --device veth0 --to "$(mac outer)" --server "$ADDRESS:80" \
+        --frame-bytes "$REQUEST_FRAME_BYTES" --seconds $((RUN_S + 1)) >"$SCRATCH/feed.out" &
     LOAD_PID=$!
     wait "$SERVER_PID" || code=$?
     SERVER_PID=

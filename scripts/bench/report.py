@@ -52,7 +52,10 @@ def limit(one, servers):
         name, what = ("rate", "frames/s in and as many out")
     shares = [f"{server} {only_median(values, '{:.0%}')}" for server in SERVERS
               if (values := ratios(servers, server, "raw", name))]
-    print(f"Bare frames: {spread(column(raw, name), '{:,.0f}')} {what}. Of that: {', '.join(shares)}.\n")
+    print(f"Bare frames: {spread(column(raw, name), '{:,.0f}')} {what}. Of that: {', '.join(shares)}.")
+    if one in MANY_MTUS:
+        print("The kernel's segments of up to 64 KiB pass a veth whole, so its servers may be above 100 %.")
+    print()
 
 
 def summary(runs):
@@ -80,9 +83,18 @@ def beside_idle(runs):
         print(f"Requests/s of (g) by those of (a): {', '.join(shares)}.\n")
 
 
+def stolen(runs):
+    """How much the machine was disturbed by its neighbours."""
+    shares = [figures["stolen"] for servers in runs.values() for server, rounds in servers.items() if server != "raw"
+              for figures in rounds.values() if figures]
+    if shares:
+        print(f"The hypervisor stole of a core {median(shares):.1%} of a run's time, {max(shares):.1%} at worst.\n")
+
+
 results = read(sys.argv[1])
 summary(results)
 beside_idle(results)
+stolen(results)
 for (letter, bytes_), by_server in results.items():
     print(f"## {label(letter, bytes_)}\n")
     table(HEAD, [row_of(letter, server, by_server[server]) for server in SERVERS if server in by_server])

@@ -1,11 +1,12 @@
 """The results of scripts/bench.sh: lines of words parted by tabs.
 
     CLASS MTU ROUND SERVER refused
-    CLASS MTU ROUND SERVER RATE MB/S P50 P99 USER SYSTEM SOFTIRQ CLIENT-IDLE
+    CLASS MTU ROUND SERVER RATE MB/S P50 P99 USER SYSTEM SOFTIRQ CLIENT-IDLE STOLEN
     CLASS MTU ROUND raw    FRAMES/S MB/S
 
 Latencies are in µs; user, system and softirq are µs of the server's core by
-request; the client core's idle time is a share.
+request; the client core's idle time and what the hypervisor stole of a core are
+shares.
 """
 
 from collections import defaultdict
@@ -24,7 +25,7 @@ MANY_MTUS = "de"                 # classes whose limit is in MB/s of bare frames
 PACED = "f"                      # the class whose rate is given and whose latency counts
 SERVERS = ["nginx", "h2o", "lighttpd", "xdphttpd"]
 OURS = "xdphttpd"
-FIELDS = ["rate", "mb", "p50", "p99", "user", "system", "softirq", "idle"]
+FIELDS = ["rate", "mb", "p50", "p99", "user", "system", "softirq", "idle", "stolen"]
 
 
 def read(path):
