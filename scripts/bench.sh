@@ -1,255 +1,169 @@
 #!/usr/bin/env bash
-# nginx and xdphttpd in turn, on one veth and the same cores: a small file over
-# 64 keep-alive connections. The server has core 0, wrk in the namespace core 1.
+# nginx, h2o, lighttpd and xdphttpd in turn, on one veth and the same cores, and
+# what bare frames over that veth could do at most. The server has core 0, its
+# clients in the namespace have core 1.
 #
-# usage: sudo scripts/bench.sh [--pairs=N] [--seconds=N] [--only=nginx|xdphttpd]
-#   PAIRS, SECONDS_PER_RUN   the same from the environment (5 pairs, 5 s)
+# usage: sudo scripts/bench.sh [--classes=LIST] [--servers=LIST] [--pairs=N] [--seconds=N] [--mtus=LIST]
+#   a   1 KiB, 64 keep-alive connections
+#   b   1 KiB, 1,000 keep-alive connections
+#   c   1 KiB, a connection for each request, 64 at a time
+#   d   100 KiB, 16 keep-alive connections, at every MTU
+#   e   10 MiB, 8 keep-alive connections, at every MTU
+#   f   1 KiB at a fixed 20,000 requests/s: latency from when each was due
+#   g   1 KiB, 64 keep-alive connections beside 10,000 idle ones
+#
+#   --classes   those to measure (a,b,c,d,e,f,g)
+#   --servers   in turn, the order another in each round (nginx,h2o,lighttpd,xdphttpd,raw);
+#               raw are the bare frames
+#   --pairs     rounds, each of which has every server once (5)
+#   --seconds   of one run, after one of warming up (5)
+#   --mtus      of d and e (1500,9000,largest); one that xdphttpd refuses is shown so
+#
+#   PAIRS, SECONDS_PER_RUN   the same from the environment
 #   XDPHTTPD_ARGS            further options for xdphttpd
-#   NGINX_SENDFILE           on or off; off is the faster by a quarter at this
-#                            size (read and writev against cork, writev,
-#                            sendfile and uncork), so it is what we compare with
-# The table goes to stdout and to target/bench/small.md.
+#   NGINX_SENDFILE           on or off; without it the faster one, for (d) and (e) by trial
+#   BENCH_LAB                the lab's name, bench0 if unset
+# The table goes to stdout and to target/bench/bench.md, a plot and all figures
+# beside it; with --classes they are bench-CLASSES.*. A server whose body isn't
+# the file, before or after its run, ends the bench.
+# The quick one: scripts/bench.sh --classes=a --servers=nginx,xdphttpd
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
+# shellcheck source=scripts/bench/classes.sh
+. "$REPO/scripts/bench/classes.sh"
+# shellcheck source=scripts/bench/lab.sh
+. "$REPO/scripts/bench/lab.sh"
+# shellcheck source=scripts/bench/servers.sh
+. "$REPO/scripts/bench/servers.sh"
+# shellcheck source=scripts/bench/measure.sh
+. "$REPO/scripts/bench/measure.sh"
+# shellcheck source=scripts/bench/raw.sh
+. "$REPO/scripts/bench/raw.sh"
 
-readonly ENVIRONMENT=bench0
-readonly SERVER_CORE=0 CLIENT_CORE=1      # nginx.conf below names core 0 as the mask 1
-readonly CONNECTIONS=64
-readonly BODY_BYTES=1024
-readonly REPORT=$REPO/target/bench/small.md
+readonly ALL_SERVERS=(nginx h2o lighttpd xdphttpd raw)
+CLASSES=("${ALL_CLASSES[@]}")
+SERVERS=("${ALL_SERVERS[@]}")
+MTUS=(1500 9000 largest)
 PAIRS=${PAIRS:-5}
 RUN_S=${SECONDS_PER_RUN:-5}
-NGINX_SENDFILE=${NGINX_SENDFILE:-off}
-SERVERS=(nginx xdphttpd)
+SENDFILES=                                 # what was chosen for nginx, for the report
+REPORT=$REPO/target/bench/bench             # with an ending each
 
-SCRATCH=
-SERVER_PID=
-LAB_IS_OURS=
-ADDRESS=
-URL=
-
-# shellcheck disable=SC2317 # called by trap
-clean_up() {
-    local code=$?
-    trap '' INT TERM HUP
-    if [[ -n $SERVER_PID ]]; then stop "$SERVER_PID"; fi
-    if [[ -n $LAB_IS_OURS ]]; then "$TESTENV" teardown --name="$ENVIRONMENT" >/dev/null || true; fi
-    if [[ -n $SCRATCH ]]; then rm -rf "$SCRATCH"; fi
-    exit "$code"
-}
-
-inside() { "$TESTENV" exec --name="$ENVIRONMENT" -- "$@"; }
-
-# --- the servers -------------------------------------------------------------
-
-# nginx as one would tune it for this: a worker on the server core, files kept
-# open, no log, connections that never have to be made again.
-write_nginx_conf() {
-    cat >"$SCRATCH/nginx.conf" <<CONF
-user root;
-daemon off;
-pid $SCRATCH/nginx.pid;
-error_log stderr error;
-worker_processes 1;
-worker_cpu_affinity 1;
-events {
-    use epoll;
-    multi_accept on;
-    worker_connections 4096;
-}
-http {
-    types { text/html html; application/octet-stream bin; }
-    access_log off;
-    sendfile $NGINX_SENDFILE;
-    tcp_nopush on;
-    tcp_nodelay on;
-    keepalive_requests 1000000000;
-    keepalive_timeout 1h;
-    open_file_cache max=1024 inactive=1h;
-    open_file_cache_valid 1h;
-    client_body_temp_path $SCRATCH/nginx-body;
-    proxy_temp_path $SCRATCH/nginx-proxy;
-    fastcgi_temp_path $SCRATCH/nginx-fastcgi;
-    uwsgi_temp_path $SCRATCH/nginx-uwsgi;
-    scgi_temp_path $SCRATCH/nginx-scgi;
-    server {
-        listen $ADDRESS:80 backlog=4096;
-        root $SCRATCH/www;
-    }
-}
-CONF
-}
-
-start_nginx() {
-    # Offloads on, and nothing on the device that would take them away.
-    ethtool -K "$ENVIRONMENT" tx on >/dev/null
-    inside ethtool -K veth0 tx on >/dev/null
-    ! ip link show dev "$ENVIRONMENT" | grep -qw 'xdp[a-z]*' || die "an XDP program is still on $ENVIRONMENT"
-    taskset -c $SERVER_CORE nginx -p "$SCRATCH" -c "$SCRATCH/nginx.conf" -e stderr &
-    SERVER_PID=$!
-    local deadline=$((SECONDS + READY_TIMEOUT_S))
-    until inside curl -s --noproxy '*' --max-time 1 -o /dev/null "$URL"; do
-        kill -0 "$SERVER_PID" 2>/dev/null || die "nginx ended before it was ready"
-        (( SECONDS < deadline )) || die "nginx isn't ready after $READY_TIMEOUT_S s"
-        sleep 0.1
-    done
-}
-
-start_xdphttpd() {
-    # --cores pins the workers; taskset keeps every other thread off the client's core.
-    # shellcheck disable=SC2086 # XDPHTTPD_ARGS is a list of words
-    taskset -c $SERVER_CORE "$BIN" -d "$ENVIRONMENT" --root "$SCRATCH/www" --cores $SERVER_CORE ${XDPHTTPD_ARGS:-} >"$SCRATCH/xdphttpd.log" &
-    SERVER_PID=$!
-    wait_ready "$SERVER_PID" "$SCRATCH/xdphttpd.log" || die "see what xdphttpd said above"
-    head -1 "$SCRATCH/xdphttpd.log" >"$SCRATCH/xdphttpd.ready"
-}
-
-stop_server() {
-    stop "$SERVER_PID"
-    wait "$SERVER_PID" || die "the server ended with status $?"
-    SERVER_PID=
-}
-
-# --- one run -----------------------------------------------------------------
-
-check_body() {
-    local sum
-    sum=$(inside curl -sS --fail --noproxy '*' --max-time 5 "$URL" | sha256sum)
-    [[ $sum == "$(sha256sum <"$SCRATCH/www/small.bin")" ]] || die "$1 sent a body that isn't the file"
-}
-
-load() { inside timeout $((${1} + 20)) taskset -c $CLIENT_CORE wrk -t1 -c$CONNECTIONS -d "${1}s" "$URL"; }
-
-# measure SERVER: appends "SERVER requests/s µs/request" to the results.
-measure() {
-    local server=$1 started idle busy_us requests rate cpu_us
-    "start_$server"
-    check_body "$server"
-    load 1 >/dev/null
-    started=$(wall_us) idle=$(idle_us $SERVER_CORE)
-    load "$RUN_S" >"$SCRATCH/wrk.out"
-    busy_us=$(( $(wall_us) - started - ($(idle_us $SERVER_CORE) - idle) ))
-    stop_server
-    if grep -qE 'Socket errors|Non-2xx' "$SCRATCH/wrk.out"; then
-        cat "$SCRATCH/wrk.out" >&2
-        die "$server: wrk saw errors, so the run doesn't count"
-    fi
-    requests=$(awk '/requests in/ { print $1 }' "$SCRATCH/wrk.out")
-    rate=$(awk '/^Requests\/sec:/ { print $2 }' "$SCRATCH/wrk.out")
-    (( ${requests:-0} > 0 )) || die "$server answered no request"
-    cpu_us=$(awk -v busy_us="$busy_us" -v n="$requests" 'BEGIN { printf "%.3f", busy_us / n }')
-    printf '%s %s %s\n' "$server" "$rate" "$cpu_us" >>"$SCRATCH/results"
-    echo "  $server: $rate requests/s, $cpu_us µs of the server core a request"
-}
-
-# --- the report --------------------------------------------------------------
-
-report() {
-    echo "# $BODY_BYTES bytes over $CONNECTIONS keep-alive connections"
-    echo
-    echo "- $(date -u '+%Y-%m-%d %H:%M UTC'), Linux $(uname -r), $(cpu_model), $(nproc) cores"
-    echo "- server on core $SERVER_CORE, wrk (1 thread, $RUN_S s a run) on core $CLIENT_CORE, one veth, MTU 1500"
-    echo "- $(nginx -v 2>&1 | sed 's/nginx version: //'), $(sysctl -n net.ipv4.tcp_congestion_control), sendfile $NGINX_SENDFILE, tx offloads on, no XDP"
-    if [[ -r $SCRATCH/xdphttpd.ready ]]; then
-        echo "- xdphttpd --cores $SERVER_CORE${XDPHTTPD_ARGS:+ $XDPHTTPD_ARGS}: $(sed "s/^$READY//" "$SCRATCH/xdphttpd.ready")"
-    fi
-    echo "- CPU: the server core's time that was neither idle, iowait nor steal, by request"
-    echo
-    python3 - "$SCRATCH/results" <<'PYTHON'
-import sys
-from statistics import median
-
-runs = {"nginx": [], "xdphttpd": []}
-for line in open(sys.argv[1]):
-    server, rate, cpu_us = line.split()
-    runs[server].append((float(rate), float(cpu_us)))
-present = [name for name in runs if runs[name]]
-pairs = list(zip(runs["nginx"], runs["xdphttpd"]))
-
-
-def ratio(column):
-    return [ours[column] / theirs[column] if theirs[column] else float("nan") for theirs, ours in pairs]
-
-
-def row(*cells):
-    print("| " + " | ".join(cells) + " |")
-
-
-head = ["pair"]
-for name in present:
-    head += [f"{name} req/s", f"{name} CPU µs/req"]
-if pairs:
-    head += ["req/s ratio", "CPU ratio"]
-row(*head)
-row(*["---"] + ["---:"] * (len(head) - 1))
-
-columns = []
-for name in present:
-    columns += [([run[0] for run in runs[name]], "{:,.0f}"), ([run[1] for run in runs[name]], "{:.2f}")]
-if pairs:
-    columns += [(ratio(0), "{:.2f}"), (ratio(1), "{:.2f}")]
-for pair in range(len(columns[0][0])):
-    row(str(pair + 1), *(form.format(values[pair]) for values, form in columns))
-row("**median**", *(f"**{form.format(median(values))}**" for values, form in columns))
-row("min–max", *(f"{form.format(min(values))}–{form.format(max(values))}" for values, form in columns))
-PYTHON
-}
-
-# --- all of it ---------------------------------------------------------------
+usage() { sed -n 's/^# \{0,1\}//; /^usage:/,/^The table/p' "${BASH_SOURCE[0]}" | sed '/^The table/d'; }
 
 parse() {
-    local argument
+    local argument value mtu
     for argument in "$@"; do
+        value=${argument#*=}
         case $argument in
-            --pairs=*) PAIRS=${argument#*=} ;;
-            --seconds=*) RUN_S=${argument#*=} ;;
-            --only=nginx | --only=xdphttpd) SERVERS=("${argument#*=}") ;;
-            *) die "unknown argument '$argument'; usage: $0 [--pairs=N] [--seconds=N] [--only=nginx|xdphttpd]" ;;
+            --classes=*) CLASSES=() ; read -ra CLASSES <<<"${value//,/ }"; REPORT+=-${value//,/} ;;
+            --servers=*) read -ra SERVERS <<<"${value//,/ }" ;;
+            --mtus=*) read -ra MTUS <<<"${value//,/ }" ;;
+            --pairs=*) PAIRS=$value ;;
+            --seconds=*) RUN_S=$value ;;
+            --help) usage; exit 0 ;;
+            *) die "unknown argument '$argument'; $(usage)" ;;
         esac
     done
+    all_of --classes "${ALL_CLASSES[*]}" "${CLASSES[@]}"
+    all_of --servers "${ALL_SERVERS[*]}" "${SERVERS[@]}"
+    for mtu in "${MTUS[@]}"; do
+        [[ $mtu == largest || $mtu =~ ^[1-9][0-9]{2,4}$ ]] || die "--mtus: $mtu is neither an MTU nor 'largest'"
+    done
     [[ $PAIRS =~ ^[1-9][0-9]?$ ]] || die "--pairs=$PAIRS: a number from 1 to 99 is needed"
-    [[ $NGINX_SENDFILE =~ ^(on|off)$ ]] || die "NGINX_SENDFILE=$NGINX_SENDFILE: on or off is needed"
     [[ $RUN_S =~ ^[1-9][0-9]?$ ]] || die "--seconds=$RUN_S: a number from 1 to 99 is needed"
+    [[ ${NGINX_SENDFILE:-on} =~ ^(on|off)$ ]] || die "NGINX_SENDFILE=$NGINX_SENDFILE: on or off is needed"
 }
 
-prepare() {
-    "$REPO/scripts/install.sh" --bench
-    if [[ " ${SERVERS[*]} " == *" xdphttpd "* ]]; then
-        find_cargo
-        cargo_build build --release --locked
-        [[ -x $BIN ]] || die "the build made no $BIN"
+# all_of OPTION KNOWN WORD...: dies unless there are words and all are known.
+all_of() {
+    local option=$1 known=$2 word
+    shift 2
+    (( $# )) || die "$option: which ones?"
+    for word in "$@"; do
+        [[ " $known " == *" $word "* ]] || die "$option: '$word' is none of $known"
+    done
+}
+
+# measure_class CLASS MTU: all rounds of it.
+measure_class() {
+    local round server order=("${SERVERS[@]}")
+    describe "$1"
+    set_mtu "$2"
+    if [[ " ${SERVERS[*]} " == *" nginx "* ]]; then
+        step "($1) $TITLE, MTU $2"
+        choose_sendfile
+        SENDFILES+=" $1/$2 $SENDFILE,"
     fi
-    (( $(nproc) >= 2 )) || die "needs two cores: one for the server, one for wrk"
-    ! "$TESTENV" vars --name="$ENVIRONMENT" &>/dev/null ||
-        die "environment $ENVIRONMENT is in use; if no other bench runs: $TESTENV teardown --name=$ENVIRONMENT"
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
-    LAB_IS_OURS=1
-    "$TESTENV" setup --name="$ENVIRONMENT"
-    ADDRESS=$(testenv_var "$ENVIRONMENT" outer_ip4)
-    URL=http://$ADDRESS/small.bin
-    SCRATCH=$(mktemp -d)
-    mkdir "$SCRATCH/www"
-    head -c $BODY_BYTES /dev/urandom >"$SCRATCH/www/small.bin"
-    write_nginx_conf
+    for (( round = 1; round <= PAIRS; round++ )); do
+        step "($1) MTU $2, round $round of $PAIRS"
+        for server in "${order[@]}"; do
+            if [[ $server != raw ]]; then
+                measure "$1" "$2" "$round" "$server"
+            elif [[ $RAW != none ]]; then
+                measure_raw "$1" "$2" "$round"
+            fi
+        done
+        # Another one goes first next time, so that drift favours none.
+        order=("${order[@]:1}" "${order[0]}")
+    done
+}
+
+measure_all() {
+    local class mtu
+    for class in "${CLASSES[@]}"; do
+        for mtu in $(mtus_of "$class"); do
+            if [[ $mtu == largest ]]; then
+                find_largest_mtu
+                mtu=$LARGEST_MTU
+                # Already measured under its number.
+                [[ " ${MTUS[*]} " != *" $mtu "* ]] || continue
+            fi
+            measure_class "$class" "$mtu"
+        done
+    done
+}
+
+# What a reader has to know of the run, above the tables.
+head_of_report() {
+    local server
+    echo "# The bench: ${SERVERS[*]}"
+    echo
+    echo "- $(date -u '+%Y-%m-%d %H:%M UTC'), Linux $(uname -r), $(cpu_model), $(nproc --all) cores"
+    echo "- server on core $SERVER_CORE, clients on core $CLIENT_CORE, one veth, $PAIRS rounds of $RUN_S s for each, in turn; medians (min–max)"
+    for server in "${SERVERS[@]}"; do
+        if [[ $server != raw ]]; then echo "- $(version_of "$server")"; fi
+    done
+    echo "- the kernel's servers: $(sysctl -n net.ipv4.tcp_congestion_control), offloads on, no XDP on the device"
+    echo "- MB/s are of bodies; CPU is the server core's time that was neither idle nor the hypervisor's, by request; latency from wrk, of (f) from when a request was due"
+    echo "- every server's bodies were compared with the files before and after each run"
+    echo
+}
+
+# version_of SERVER: and what is particular to it in this run.
+version_of() {
+    case $1 in
+        nginx) echo "$(nginx -v 2>&1 | sed 's/nginx version: //'), sendfile by class and MTU:${SENDFILES%,}" ;;
+        h2o) h2o --version | sed -n '1s/ version /\//p' ;;
+        lighttpd) echo "$(lighttpd -v | sed -n '1s/ .*//p'); (g) beside $LIGHTTPD_IDLE_CONNECTIONS, the most it takes with this limit of open files" ;;
+        xdphttpd) echo "xdphttpd --cores $SERVER_CORE${XDPHTTPD_ARGS:+ $XDPHTTPD_ARGS}: $(sed "s/^$READY//; s/, root .*//" "$SCRATCH/xdphttpd.ready")" ;;
+    esac
 }
 
 main() {
     parse "$@"
     require_root
     prepare
-    local pair server
-    for (( pair = 1; pair <= PAIRS; pair++ )); do
-        step "pair $pair of $PAIRS"
-        for server in "${SERVERS[@]}"; do measure "$server"; done
-        # The other one goes first next time, so that drift favours neither.
-        if (( ${#SERVERS[@]} == 2 )); then SERVERS=("${SERVERS[1]}" "${SERVERS[0]}"); fi
-    done
+    measure_all
+    touch "$SCRATCH/xdphttpd.ready"         # if it took no link of them all
     step "result"
     mkdir -p "${REPORT%/*}"
-    report | tee "$REPORT"
+    cp "$SCRATCH/results" "$REPORT.tsv"
+    { head_of_report; python3 -B "$REPO/scripts/bench/report.py" "$REPORT.tsv"; } | tee "$REPORT.md"
+    python3 -B "$REPO/scripts/bench/plot.py" "$REPORT.tsv" >"$REPORT.svg"
+    echo
+    echo "also: $REPORT.svg, $REPORT.tsv"
 }
 
 main "$@"

@@ -100,7 +100,8 @@ stop() {
         if (( SECONDS >= deadline )); then
             echo "process $1 is still there $STOP_TIMEOUT_S s after SIGTERM: killing it" >&2
             kill -KILL "$1"
-            return
+            # Without a number it would be, in a trap, the status of before.
+            return 0
         fi
         sleep 0.05
     done

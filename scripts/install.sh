@@ -35,32 +35,43 @@ apt_update_once() {
     UPDATED=1
 }
 
-# nginx serves the benchmark as a private process. Its package would start a
-# service now and at every boot: policy-rc.d forbids the one, `disable` ends
-# the other. An nginx that is already here stays as it is.
-install_nginx() {
-    [[ -x $(command -v nginx) ]] && return
-    forbid_nginx_start
-    trap allow_nginx_start EXIT
+# The benchmark's servers run as private processes. Their packages would start
+# services now and at every boot: policy-rc.d forbids the one, `disable` ends
+# the other. A server that is already here stays as it is.
+install_servers() {
+    local server package missing=()
+    for server in nginx h2o lighttpd; do
+        [[ -x $(PATH=$PATH:/usr/sbin command -v "$server") ]] || missing+=("$server")
+    done
+    (( ${#missing[@]} )) || return 0
+    forbid_starts "${missing[@]}"
+    trap allow_starts EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    install_missing nginx-light
-    if command -v systemctl >/dev/null; then
-        systemctl disable nginx.service &>/dev/null || echo "could not disable nginx.service: see to it" >&2
-    fi
-    allow_nginx_start
+    for server in "${missing[@]}"; do
+        package=$server
+        if [[ $server == nginx ]]; then package=nginx-light; fi
+        install_missing "$package"
+        if command -v systemctl >/dev/null; then
+            systemctl disable "$server.service" &>/dev/null || echo "could not disable $server.service: see to it" >&2
+        fi
+    done
+    allow_starts
     trap - EXIT INT TERM HUP
 }
 
-forbid_nginx_start() {
-    allow_nginx_start                       # what a killed run may have left
+# forbid_starts SERVICE...
+forbid_starts() {
+    local names
+    allow_starts                            # what a killed run may have left
     [[ ! -e $POLICY ]] || mv "$POLICY" "$POLICY.xdphttpd-saved"
+    names=$(IFS='|'; echo "$*")
     # shellcheck disable=SC2016 # $1 is the policy's own
-    printf '%s\n' '#!/bin/sh' "$POLICY_MARK" '[ "$1" = nginx ] && exit 101' 'exit 0' >"$POLICY"
+    printf '%s\n' '#!/bin/sh' "$POLICY_MARK" 'case $1 in' "    $names) exit 101 ;;" 'esac' 'exit 0' >"$POLICY"
     chmod 755 "$POLICY"
 }
 
-allow_nginx_start() {
+allow_starts() {
     if grep -qsF "$POLICY_MARK" "$POLICY"; then rm -f "$POLICY"; fi
     [[ ! -e $POLICY.xdphttpd-saved ]] || mv "$POLICY.xdphttpd-saved" "$POLICY"
 }
@@ -81,7 +92,7 @@ main() {
     install_missing "${packages[@]}"
     if [[ -n $bench ]]; then
         install_missing wrk
-        install_nginx
+        install_servers
     fi
     find_cargo
     echo "all there: $(as_builder cargo --version)"
