@@ -1,5 +1,5 @@
 //! The TCP checksum of packets that leave (RFC 9293 §3.1): made once, when nothing
-//! in them changes any more.
+//! in them changes any more; of text that is copied into them, in the same go.
 
 use smoltcp::wire::IPV4_HEADER_LEN;
 
@@ -9,9 +9,34 @@ const PROTOCOL_TCP: u16 = 6;
 /// Words that are summed side by side, which the compiler makes vectors of.
 const LANES: usize = 8;
 
+/// The sum of a text that is put together from pieces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TextSum {
+    sum: u64,
+    bytes: usize,
+}
+
+impl TextSum {
+    /// Copies the next piece to its `place`, which is as long, and adds it.
+    pub fn copy(&mut self, place: &mut [u8], piece: &[u8]) {
+        let piece_sum = copy_and_sum(place, piece);
+        // Behind an odd number of bytes high and low ones change places.
+        self.sum += match self.bytes % 2 {
+            0 => piece_sum,
+            _ => u64::from(fold(piece_sum).swap_bytes()),
+        };
+        self.bytes += piece.len();
+    }
+}
+
 /// Writes the checksum of `packet`, a TCP segment behind an IPv4 header without
 /// options.
 pub fn seal(packet: &mut [u8]) {
+    seal_with(packet, TextSum::default());
+}
+
+/// The same, where the sum of the packet's last bytes, its `text`, is known.
+pub fn seal_with(packet: &mut [u8], text: TextSum) {
     let Some((ip, segment)) = packet.split_at_mut_checked(IPV4_HEADER_LEN) else {
         return;
     };
@@ -21,7 +46,12 @@ pub fn seal(packet: &mut [u8]) {
     field.fill(0);
     let addresses = &ip[12..];
     let length = (segment.len() as u16).to_be();
-    let all = sum(addresses) + sum(segment) + u64::from(PROTOCOL_TCP.to_be()) + u64::from(length);
+    let summed = &segment[..segment.len().saturating_sub(text.bytes)];
+    let all = sum(addresses)
+        + sum(summed)
+        + text.sum
+        + u64::from(PROTOCOL_TCP.to_be())
+        + u64::from(length);
     segment[FIELD].copy_from_slice(&(!fold(all)).to_ne_bytes());
 }
 
@@ -29,16 +59,35 @@ pub fn seal(packet: &mut [u8]) {
 /// makes no difference to the folded sum but its order (RFC 1071 §2 (B)).
 fn sum(bytes: &[u8]) -> u64 {
     let mut lanes = [0; LANES];
-    let mut add = |block: &[u8; 4 * LANES]| {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks().0) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
-        }
-    };
     let (blocks, rest) = bytes.as_chunks();
-    blocks.iter().for_each(&mut add);
+    blocks.iter().for_each(|block| add(&mut lanes, block));
+    add_rest(lanes, rest)
+}
+
+/// The same, while they are copied.
+fn copy_and_sum(place: &mut [u8], bytes: &[u8]) -> u64 {
+    let mut lanes = [0; LANES];
+    let (blocks, rest) = bytes.as_chunks();
+    let (places, last_place) = place.as_chunks_mut();
+    for (place, block) in places.iter_mut().zip(blocks) {
+        *place = *block;
+        add(&mut lanes, block);
+    }
+    last_place.copy_from_slice(rest);
+    add_rest(lanes, rest)
+}
+
+fn add(lanes: &mut [u64; LANES], block: &[u8; 4 * LANES]) {
+    for (lane, word) in lanes.iter_mut().zip(block.as_chunks().0) {
+        *lane += u64::from(u32::from_ne_bytes(*word));
+    }
+}
+
+/// The sum of all, with what is less than a block.
+fn add_rest(mut lanes: [u64; LANES], rest: &[u8]) -> u64 {
     let mut last = [0; 4 * LANES];
     last[..rest.len()].copy_from_slice(rest);
-    add(&last);
+    add(&mut lanes, &last);
     lanes.iter().sum()
 }
 
@@ -66,6 +115,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_text_copied_in_pieces_has_the_same_sum(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..6),
+        ) {
+            let text = pieces.concat();
+            let builder = PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(80, 5_000, 1, 2);
+            let mut whole = Vec::new();
+            prop_assume!(builder.write(&mut whole, &text).is_ok());
+            let mut packet = whole.clone();
+            packet[36..38].fill(0x5a);
+            packet[40..].fill(0x5a);
+            let (mut sum, mut at) = (TextSum::default(), 40);
+            for piece in &pieces {
+                sum.copy(&mut packet[at..at + piece.len()], piece);
+                at += piece.len();
+            }
+            seal_with(&mut packet, sum);
+            prop_assert_eq!(packet, whole);
+        }
+
         #[test]
         fn it_is_the_checksum_of_another_implementation(
             addresses in any::<([u8; 4], [u8; 4])>(),
