@@ -108,12 +108,13 @@ impl Sender {
         self.mss.step()
     }
 
-    /// Payload of a full segment, bytes: two should fit into the peer's largest window,
-    /// lest each wait for the one before it, as long as they are larger than Ethernet's.
+    /// Payload of a full segment, bytes: four should fit into the peer's largest window,
+    /// lest each wait for the delayed ACK of the one before it, as long as they are larger
+    /// than Ethernet's.
     #[inline]
     pub fn segment_bytes(&self) -> u16 {
-        let half = (self.max_window_bytes / 2).clamp(ETHERNET_MSS.into(), u16::MAX.into());
-        self.mss.bytes().min(half as u16)
+        let quarter = (self.max_window_bytes / 4).clamp(ETHERNET_MSS.into(), u16::MAX.into());
+        self.mss.bytes().min(quarter as u16)
     }
 
     /// After the last byte that was handed over: where FIN will be.
