@@ -15,7 +15,7 @@
 
 struct cursor {
 	void *pos; /* the first byte not yet taken */
-	void *end; /* one past the frame's last byte */
+	void *end; /* one past the last byte of the frame's first buffer */
 };
 
 static __always_inline struct cursor cursor_begin(struct xdp_md *ctx)
@@ -27,7 +27,7 @@ static __always_inline struct cursor cursor_begin(struct xdp_md *ctx)
 	return cursor;
 }
 
-/* Takes the next `size_bytes` bytes: where they begin, or NULL if the frame ends before that. */
+/* Takes the next `size_bytes` bytes: where they begin, or NULL if the buffer ends before that. */
 static __always_inline void *cursor_take(struct cursor *cursor, __u32 size_bytes)
 {
 	void *taken = cursor->pos;
@@ -45,12 +45,6 @@ static __always_inline void *cursor_take(struct cursor *cursor, __u32 size_bytes
 static __always_inline void cursor_seek(struct cursor *cursor, void *header, __u32 offset_bytes)
 {
 	cursor->pos = header + offset_bytes;
-}
-
-/* How many bytes of the frame are not yet taken. */
-static __always_inline __u32 cursor_left(const struct cursor *cursor)
-{
-	return cursor->end - cursor->pos;
 }
 
 #endif

@@ -103,7 +103,7 @@ static __always_inline int is_our_address(__be32 address)
 }
 
 /* REDIRECTED stands for "is ours" here; whether there is a socket for it comes later. */
-static __always_inline enum verdict classify(struct cursor frame)
+static __always_inline enum verdict classify(struct cursor frame, __u32 frame_bytes)
 {
 	__u32 header_bytes, total_bytes;
 	struct ethhdr *eth;
@@ -117,7 +117,7 @@ static __always_inline enum verdict classify(struct cursor frame)
 		return PASS_NOT_IPV4;
 
 	/* The frame may be longer than the packet (Ethernet pads to 60 bytes), never shorter. */
-	total_bytes = cursor_left(&frame);
+	total_bytes = frame_bytes - sizeof(*eth);
 	ip = cursor_take(&frame, sizeof(*ip));
 	if (!ip || ip->version != 4 || ip->ihl < 5 || bpf_ntohs(ip->tot_len) > total_bytes)
 		return PASS_MALFORMED;
@@ -145,10 +145,9 @@ static __always_inline enum verdict classify(struct cursor frame)
 	return REDIRECTED;
 }
 
-SEC("xdp")
-int xdphttpd(struct xdp_md *ctx)
+static __always_inline int handle(struct xdp_md *ctx, __u32 frame_bytes)
 {
-	enum verdict verdict = classify(cursor_begin(ctx));
+	enum verdict verdict = classify(cursor_begin(ctx), frame_bytes);
 	__u32 queue = ctx->rx_queue_index;
 
 	if (verdict == REDIRECTED && !bpf_map_lookup_elem(&xsks_map, &queue))
@@ -158,6 +157,23 @@ int xdphttpd(struct xdp_md *ctx)
 		return XDP_PASS;
 	/* The low bits are the action should the socket have closed since the look-up. */
 	return bpf_redirect_map(&xsks_map, queue, XDP_PASS);
+}
+
+/*
+ * For frames of any size, which may lie in several buffers (Linux 5.18): the headers are in the
+ * first one, and only that is between data and data_end.
+ */
+SEC("xdp.frags")
+int xdphttpd(struct xdp_md *ctx)
+{
+	return handle(ctx, bpf_xdp_get_buff_len(ctx));
+}
+
+/* For kernels and drivers that know of one buffer a frame only. */
+SEC("xdp")
+int xdphttpd_plain(struct xdp_md *ctx)
+{
+	return handle(ctx, ctx->data_end - ctx->data);
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

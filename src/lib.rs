@@ -39,7 +39,8 @@
 //!    that no worker's table has is passed on by the [`relay`] to the next one.
 //! 6. [`service`] carries readable bytes to [`http::Conn`] and takes its
 //!    response. [`site`] answers from memory or loads in its own threads.
-//! 7. smoltcp writes segments straight into reserved UMEM frames; the Ethernet
+//! 7. smoltcp writes segments straight into reserved UMEM frames, and the rest of a
+//!    response the connection itself, from where its bytes are; the Ethernet
 //!    header goes back to the neighbour that the connection's frames came from.
 //! 8. With nothing to do the worker spins a little, then sleeps in `poll()` on
 //!    the XSK and one eventfd until the next timer.
@@ -81,7 +82,9 @@
 //!
 //! # What is in flight
 //!
-//! smoltcp cuts the byte stream into segments and no more. It is handed only what
+//! smoltcp cuts the byte stream into segments and no more, and only where an ACK goes
+//! with them: what is behind that one is sent aside ([`net::sender`]), without being
+//! copied into smoltcp's buffer first. It is handed only what
 //! the congestion window ([`net::congestion`]), its pace and the peer's window
 //! allow, and once a segment is sent it is told that it was acknowledged: its
 //! buffer stays small, and it never repeats anything. From then on the segment is

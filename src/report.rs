@@ -38,6 +38,12 @@ impl Ready {
                 device.name
             );
         }
+        if !attachment.has_frags() && config.object.is_none() {
+            tracing::info!(
+                "{}: frames of one buffer only, for XDP with several was not to be had",
+                device.name
+            );
+        }
         let unserved = device.rx_queues as usize - sockets.len();
         if unserved > 0 {
             tracing::warn!(

@@ -51,7 +51,8 @@ pub enum Error {
         /// How many there are.
         queues: u32,
     },
-    /// Frames of the device's MTU do not fit into UMEM chunks.
+    /// Frames of the device's MTU take several chunks, which the program or the device
+    /// does not allow, or are larger than IPv4 packets can be.
     #[error(
         "{dev} has an MTU of {mtu} bytes and AF_XDP frames here hold {most}; lower it: ip link \
          set dev {dev} mtu {most}"
@@ -184,6 +185,7 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
     let program = load(config, &device)?;
     let attachment = attach(config, &device, &program, &queues)?;
 
+    check_mtu(&device, &attachment)?;
     let copy = match (config.copy, attachment.mode()) {
         // Zero copy needs the driver's own XDP.
         (CopyMode::Auto, xdp::Mode::Generic) => CopyMode::Copy,
@@ -259,14 +261,6 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
     if device.addresses.is_empty() && !config.any_address {
         return Err(Error::NoAddress(dev()));
     }
-    let most = xsk::Config::new(dev(), 0).receivable_bytes() - ETHERNET_HEADER_BYTES as u32;
-    if device.mtu > most {
-        return Err(Error::Mtu {
-            dev: dev(),
-            mtu: device.mtu,
-            most,
-        });
-    }
     match config.queue {
         Some(queue) if queue >= device.rx_queues => Err(Error::Queue {
             dev: dev(),
@@ -275,6 +269,23 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
         }),
         Some(queue) => Ok(vec![queue]),
         None => Ok((0..device.rx_queues).collect()),
+    }
+}
+
+/// Whether packets of the device's MTU can be received and sent.
+fn check_mtu(device: &Device, attachment: &Attachment) -> Result<(), Error> {
+    let most = match attachment.has_frags() {
+        true => xsk::MAX_FRAME,
+        // An XDP program that sees one buffer only has frames of one chunk.
+        false => xsk::Config::new(device.name.clone(), 0).receivable_bytes(),
+    } - ETHERNET_HEADER_BYTES as u32;
+    match device.mtu > most {
+        true => Err(Error::Mtu {
+            dev: device.name.clone(),
+            mtu: device.mtu,
+            most,
+        }),
+        false => Ok(()),
     }
 }
 
@@ -327,6 +338,7 @@ fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<X
     let open = |&queue: &u32| {
         let wanted = xsk::Config {
             copy,
+            largest_bytes: device.mtu + ETHERNET_HEADER_BYTES as u32,
             ..xsk::Config::new(device.name.clone(), queue)
         };
         Ok(Xsk::open(&wanted)?)

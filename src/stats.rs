@@ -171,6 +171,7 @@ impl Snapshot {
         ("fill ring empty", |s| s.kernel.rx_fill_ring_empty_descs),
         ("dropped by XSK", |s| s.kernel.rx_dropped),
         ("bad RX descriptor", |s| s.rx.bad_descriptors),
+        ("RX frame in pieces that don't fit", |s| s.rx.ungathered),
         ("bad TX descriptor", |s| s.kernel.tx_invalid_descs),
         ("TX frame refused by device", |s| s.tx.dropped),
         ("no kernel memory for TX", |s| s.tx.full),

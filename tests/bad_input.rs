@@ -3,7 +3,7 @@
 mod lab;
 mod refusal;
 
-use lab::{INNER, Lab, assert_same, ip, noise, wait_until};
+use lab::{Lab, ip};
 use refusal::{assert_says, command, on, refusal, refused, refused_by};
 use std::os::unix::fs::PermissionsExt;
 
@@ -187,45 +187,4 @@ fn without_a_bpf_file_system_the_server_serves() {
 fn zero_copy_that_the_driver_lacks_is_said() {
     let lab = Lab::new();
     assert_says(&refused(&lab, &["-z"]), &[&lab.name, "no zero copy", "-z"]);
-}
-
-#[test]
-fn an_mtu_that_no_frame_holds_is_told_what_to_set() {
-    let lab = Lab::new();
-    set_mtu(&lab, 9000, 9000);
-    for mode in ["-N", "-A", "-S"] {
-        let why = refused(&lab, &[mode]);
-        assert_says(
-            &why,
-            &[
-                &lab.name,
-                "9000",
-                &format!("ip link set dev {} mtu ", lab.name),
-            ],
-        );
-    }
-}
-
-#[test]
-fn an_mtu_beyond_native_xdp_is_named_or_served_in_generic_mode() {
-    let lab = Lab::new();
-    let content = noise(1, 300_000);
-    lab.file("noise", &content);
-    for (outer, inner) in [(1500, 9000), (3800, 3800)] {
-        set_mtu(&lab, outer, inner);
-        let why = refused(&lab, &["-N"]);
-        assert_says(&why, &[&lab.name, "native", "MTU", "3506", "ip link set"]);
-        let server = lab.serve(&["-A"]);
-        assert_says(&server.stdout.text(), &["generic"]);
-        wait_until("the reason on stderr", || {
-            server.stderr.text().contains("3506")
-        });
-        assert_same(&lab.get("/noise"), &content);
-        server.stop();
-    }
-}
-
-fn set_mtu(lab: &Lab, outer: u32, inner: u32) {
-    ip(&format!("link set {} mtu {outer}", lab.name));
-    ip(&format!("-n {} link set {INNER} mtu {inner}", lab.name));
 }

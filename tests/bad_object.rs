@@ -4,7 +4,7 @@
 mod lab;
 mod refusal;
 
-use lab::{INNER, Lab, assert_same, ip, noise};
+use lab::{INNER, Lab, assert_same, ip, noise, wait_until};
 use refusal::{assert_says, object, refused};
 use std::path::Path;
 
@@ -120,4 +120,39 @@ fn a_program_that_redirects_everything_is_served() {
     server.stop();
     assert!(!lab.has_xdp());
     lab.run(&["ping", "-c", "1", "-W", "5", &outer]);
+}
+
+#[test]
+fn a_program_for_frames_of_one_buffer_bounds_the_mtu() {
+    let lab = Lab::new();
+    let set_mtu = |outer: u32, inner: u32| {
+        ip(&format!("link set {} mtu {outer}", lab.name));
+        ip(&format!("-n {} link set {INNER} mtu {inner}", lab.name));
+    };
+    let redirect_all = object("redirect_all", lab.root());
+    let file = [
+        "--filename",
+        path(&redirect_all),
+        "--progname",
+        "xdp_sock_prog",
+    ];
+    let with = |mode| [&file[..], &[mode]].concat();
+    set_mtu(9000, 9000);
+    let command = format!("ip link set dev {} mtu 3826", lab.name);
+    for mode in ["-A", "-S"] {
+        let why = refused(&lab, &with(mode));
+        assert_says(&why, &[&lab.name, "MTU of 9000", "3826", &command]);
+    }
+    for (outer, inner) in [(9000, 9000), (1500, 9000), (3800, 3800)] {
+        set_mtu(outer, inner);
+        let why = refused(&lab, &with("-N"));
+        assert_says(&why, &[&lab.name, "native", "MTU", "3506", "ip link set"]);
+    }
+    let server = lab.serve(&with("-A"));
+    assert_says(&server.stdout.text(), &["generic"]);
+    wait_until("the reason on stderr", || {
+        server.stderr.text().contains("3506")
+    });
+    server.stop();
+    assert!(!lab.has_xdp());
 }

@@ -224,18 +224,80 @@ fn statistics_count_requests_and_connections() {
     server.stop();
 }
 
+/// Sets the MTU of both ends.
+fn set_mtu(lab: &Lab, outer: u32, inner: u32) {
+    ip(&format!("link set {} mtu {outer}", lab.name));
+    ip(&format!(
+        "-n {} link set {} mtu {inner}",
+        lab.name,
+        lab::INNER
+    ));
+}
+
 #[test]
-fn larger_frames_are_served_as_far_as_advertised() {
+fn frames_of_any_size_are_served_whole() {
     let lab = Lab::new();
-    // The most that veth runs plain XDP with, and the most that the server
-    // says it can do, for which auto mode falls back to generic XDP.
-    for mtu in [1280, 3506, 3826] {
-        ip(&format!("link set {} mtu {mtu}", lab.name));
-        ip(&format!(
-            "-n {} link set {} mtu {mtu}",
-            lab.name,
-            lab::INNER
-        ));
-        assert_serves(&lab, &[]).stop();
+    let sizes = [
+        0,
+        1,
+        700,
+        4_000,
+        8_948,
+        32_769,
+        65_483,
+        65_536,
+        300_007,
+        10 << 20,
+    ];
+    for size in sizes {
+        lab.file(&size.to_string(), &noise(size as u64, size));
+    }
+    for (outer, inner) in [
+        (1_280, 1_280),
+        // The most that plain XDP is run with on veth, and a little more.
+        (3_506, 3_506),
+        (3_826, 3_826),
+        (3_827, 3_827),
+        (4_083, 4_083),
+        (9_000, 9_000),
+        (30_000, 30_000),
+        (65_535, 65_535),
+        (65_535, 1_500),
+        (1_500, 65_535),
+    ] {
+        set_mtu(&lab, outer, inner);
+        let server = lab.serve(&["-N", "--stats", "0.2"]);
+        for size in sizes {
+            assert_same(&lab.get(&format!("/{size}")), &noise(size as u64, size));
+        }
+        // A request as large as any packet, and one of several.
+        for bytes in [12_000, 15_000] {
+            let field = format!("X-Filler: {}", "x".repeat(bytes));
+            assert_same(
+                &lab.curl(&["-H", &field, &lab.url("/700")]),
+                &noise(700, 700),
+            );
+        }
+        let report = server
+            .stdout
+            .wait_for("a report", |text| text.contains("(12 accepted"));
+        for trouble in [
+            "bad TX descriptor",
+            "bad RX descriptor",
+            "pieces",
+            "TX frame refused",
+        ] {
+            assert!(!report.contains(trouble), "{outer}, {inner}: {report}");
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn jumbo_frames_in_generic_mode() {
+    let lab = Lab::new();
+    for mtu in [9_000, 65_535] {
+        set_mtu(&lab, mtu, mtu);
+        assert_serves(&lab, &["-S"]).stop();
     }
 }

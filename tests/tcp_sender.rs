@@ -4,11 +4,13 @@
 mod common;
 mod peer;
 
+use common::ENDS;
 use common::segment::Answer;
-use peer::{GET, GET_BIG, GET_PAGE, Host, Peer, flags};
+use peer::{GET, GET_BIG, GET_PAGE, Host, PAGE_BYTES, Peer, flags};
 use xdphttpd::net::congestion::Algorithm;
 use xdphttpd::net::recovery::MAX_SEGMENTS;
 use xdphttpd::net::{Duration, Limits};
+use xdphttpd::wire::{Direction, Impairments};
 
 /// An MSS of 1,000 bytes.
 const MSS_1000: [u8; 4] = [2, 4, 3, 232];
@@ -83,6 +85,45 @@ fn a_silly_window_is_used_after_a_while_when_no_ack_is_due() {
     assert_eq!(lengths(&early), [0; 0]);
     let answers = host.wait(Duration::from_millis(15));
     assert_eq!(lengths(&answers), [999]);
+}
+
+/// RFC 9293 §3.8.6: a sender must be robust against a window that is taken back.
+#[test]
+fn a_window_that_is_taken_back_is_kept_to_and_probed() {
+    let mut host = Host::new(Limits::default());
+    let mut peer = Peer::new(2_000);
+    peer.syn(&mut host, &MSS_1000).expect("an answer to SYN");
+    peer.say(&mut host, "A", b"");
+    // Room for four frames, so that six of the first window wait.
+    host.lab.to_client = Direction::new(Impairments::NONE, 4, 1_514, 1);
+    host.lab
+        .inject(&peer.segment("PA", GET_PAGE).frame(&peer.ends));
+    peer.seq += GET_PAGE.len() as u32;
+    host.lab.now += Duration::from_millis(1);
+    host.lab.serve();
+    host.lab.now += Duration::from_millis(1);
+    let frames = std::iter::from_fn(|| host.lab.to_client.deliver(host.lab.now));
+    let mut answers: Vec<Answer> = frames
+        .map(|frame| Answer::read(&frame, &ENDS).expect("a segment"))
+        .collect();
+    assert_eq!(lengths(&answers), [1_000; 4]);
+    let mut bytes = 4_000;
+    // It is there before the server sees that there is room again.
+    (peer.ack, peer.window) = (answers[3].end(), 0);
+    host.lab.inject(&peer.segment("A", b"").frame(&peer.ends));
+    host.lab.now += Duration::from_millis(1);
+    let early = host.wait(Duration::from_millis(990));
+    assert_eq!(lengths(&early), [0; 0]);
+    answers = host.wait(Duration::from_millis(20));
+    assert_eq!(lengths(&answers), [1], "a probe");
+    while !answers.is_empty() {
+        assert_eq!(answers[0].tcp.sequence_number, peer.ack);
+        bytes += lengths(&answers).iter().sum::<usize>();
+        let follows = |pair: &[Answer]| pair[1].tcp.sequence_number == pair[0].end();
+        assert!(answers.windows(2).all(follows), "in order");
+        answers = acknowledge(&mut host, &mut peer, &answers, 20_000);
+    }
+    assert!((PAGE_BYTES..PAGE_BYTES + 1_000).contains(&bytes), "{bytes}");
 }
 
 #[test]

@@ -87,6 +87,18 @@ fn ours() -> Program {
     Program::load(Source::Embedded, 1).unwrap()
 }
 
+/// A program of somebody's own, for frames of one buffer only.
+fn plain() -> Program {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let path = build_object(directory.path(), &[]);
+    let source = Source::File {
+        path: &path,
+        progname: None,
+    };
+    Program::load(source, 1).unwrap()
+}
+
 fn xdp(mode: &str, program: &str) -> Option<(String, String)> {
     Some((mode.to_owned(), program.to_owned()))
 }
@@ -105,6 +117,18 @@ fn native_is_had_on_veth_and_goes_with_the_attachment() {
 }
 
 #[test]
+fn native_is_had_at_every_mtu_that_packets_can_have() {
+    let (veth, program) = (Veth::new("hdi", ""), ours());
+    for mtu in [1500, 3507, 9000, 65_535] {
+        run(&format!("ip link set hdi0 mtu {mtu}"));
+        run(&format!("ip link set hdi1 mtu {mtu}"));
+        let attachment = veth.attach(&program, ModeWanted::Native).unwrap();
+        assert!(attachment.has_frags(), "{mtu}");
+        assert_eq!(veth.xdp(), xdp("xdp", "xdphttpd"), "{mtu}");
+    }
+}
+
+#[test]
 fn generic_when_asked_for() {
     let (veth, program) = (Veth::new("hdb", ""), ours());
     let attachment = veth.attach(&program, ModeWanted::Generic).unwrap();
@@ -117,7 +141,7 @@ fn generic_when_asked_for() {
 
 #[test]
 fn an_mtu_too_large_for_native_is_explained_and_auto_falls_back() {
-    let (veth, program) = (Veth::new("hdc", "mtu 9000"), ours());
+    let (veth, program) = (Veth::new("hdc", "mtu 9000"), plain());
     let reason = "its MTU 9000 is above 3506, the most that native XDP takes: \
                   ip link set hdc0 mtu 3506 (a veth's peer likewise)";
     let error = veth.attach(&program, ModeWanted::Native).unwrap_err();
@@ -128,7 +152,8 @@ fn an_mtu_too_large_for_native_is_explained_and_auto_falls_back() {
     let attachment = veth.attach(&program, ModeWanted::Auto).unwrap();
     assert_eq!(attachment.mode(), Mode::Generic);
     assert_eq!(attachment.fallback(), Some(reason));
-    assert_eq!(veth.xdp(), xdp("xdpgeneric", "xdphttpd"));
+    assert_eq!(veth.xdp(), xdp("xdpgeneric", "custom_redirect"));
+    assert!(!attachment.has_frags());
     drop(attachment);
 
     // Only the peer's is too large; then neither.
@@ -259,7 +284,7 @@ fn a_program_attached_by_netlink_makes_way_by_force_and_comes_back() {
 
 #[test]
 fn what_made_way_comes_back_when_the_attach_fails() {
-    let (veth, program) = (Veth::new("hdh", "mtu 9000"), ours());
+    let (veth, program) = (Veth::new("hdh", "mtu 9000"), plain());
     let directory = tempfile::tempdir().unwrap();
     let object = build_object(directory.path(), &["FOREIGN"]);
     run(&format!(

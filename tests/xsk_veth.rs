@@ -108,7 +108,7 @@ fn frame(number: u32, len: usize) -> Vec<u8> {
 /// The next frame of ours at the far end, or none within the patience.
 fn receive(peer: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
     let deadline = Instant::now() + patience;
-    let mut buffer = vec![0; 65536];
+    let mut buffer = vec![0; 1 << 17];
     loop {
         match recv(peer, &mut buffer[..], RecvFlags::empty()) {
             Ok((len, _)) if buffer[12..14] == ETHERTYPE => return Some(buffer[..len].to_vec()),
@@ -175,6 +175,34 @@ fn frames_of_every_size_arrive_byte_for_byte() {
         assert_eq!(receive(&peer, PATIENCE), Some(frame(number as u32, len)));
     }
     settle(&mut xsk.tx);
+    assert_eq!(xsk.statistics().unwrap().tx_invalid_descs, 0);
+}
+
+#[test]
+fn frames_of_several_chunks_arrive_byte_for_byte() {
+    let lab = Lab::new("hx9");
+    lab.set("mtu 65535");
+    ip("-n hx9 link set hx9p mtu 65535");
+    let peer = lab.peer();
+    let config = Config {
+        largest_bytes: 65_549,
+        ..lab.config(CopyMode::Copy)
+    };
+    let mut xsk = Xsk::open(&config).unwrap();
+    let sizes = [
+        60, 1_514, 4_096, 4_097, 9_014, 61, 30_014, 61_440, 65_535, 65_549,
+    ];
+    for lap in 0..20 {
+        for (at, len) in sizes.into_iter().enumerate() {
+            let number = (lap * sizes.len() + at) as u32;
+            assert!(queue(&mut xsk.tx, &frame(number, len)));
+            flush(&mut xsk.tx);
+            let got = receive(&peer, PATIENCE).expect("it arrives");
+            assert!(got == frame(number, len), "{} bytes for {len}", got.len());
+        }
+    }
+    settle(&mut xsk.tx);
+    assert_eq!(xsk.tx.counters().large, 20 * 6);
     assert_eq!(xsk.statistics().unwrap().tx_invalid_descs, 0);
 }
 
@@ -349,7 +377,7 @@ fn what_is_not_there_is_named() {
 
 #[test]
 fn a_socket_moves_into_its_thread_and_its_halves_outlive_it() {
-    let lab = Lab::new("hx8");
+    let lab = Lab::new("hx9");
     let peer = lab.peer();
     let xsk = Xsk::open(&lab.config(CopyMode::Copy)).unwrap();
     let Xsk { mut tx, .. } = std::thread::spawn(move || xsk).join().unwrap();

@@ -65,8 +65,21 @@ pub struct Stream<'a> {
     allowance: Allowance,
     /// What the application lets be taken at most, bytes.
     most: usize,
+    /// How it is sent.
+    way: Way,
+    /// What that has room for, bytes.
+    room: usize,
     /// What became of it in this turn.
     pub(super) outcome: Outcome,
+}
+
+/// How what is handed over is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// smoltcp makes segments of it.
+    Socket,
+    /// The connection does, from where the bytes are.
+    Aside,
 }
 
 /// What the application did to a stream.
@@ -89,17 +102,21 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Stream<'a> {
-    /// A stream that takes what is allowed.
+    /// A stream that takes what is allowed, and has `room` for so many bytes.
     pub(super) fn new(
         socket: &'a mut tcp::Socket<'static>,
         text: &'a mut Text,
         allowance: Allowance,
+        way: Way,
+        room: usize,
     ) -> Self {
         Stream {
             socket,
             text,
             allowance,
             most: usize::MAX,
+            way,
+            room,
             outcome: Outcome::default(),
         }
     }
@@ -144,7 +161,7 @@ impl<'a> Stream<'a> {
 
     /// Whether anything that is handed over now would be taken.
     pub fn has_room(&self) -> bool {
-        self.allowance.bytes > 0 && self.socket.can_send()
+        self.allowance.bytes > 0 && self.room > 0 && self.socket.can_send()
     }
 
     /// Of what is handed over from now on no more than `most` bytes are taken: the application keeps to a rate of its
@@ -189,8 +206,13 @@ impl<'a> Stream<'a> {
         if allowed == 0 {
             return 0;
         }
-        let sent = self.socket.send_slice(&bytes[..allowed]).unwrap_or(0);
+        let fits = allowed.min(self.room);
+        let sent = match self.way {
+            Way::Socket => self.socket.send_slice(&bytes[..fits]).unwrap_or(0),
+            Way::Aside => fits,
+        };
         self.outcome.wants_room |= sent < allowed;
+        self.room -= sent;
         self.allowance.bytes -= sent as u64;
         self.most -= sent;
         self.outcome.sent += sent;

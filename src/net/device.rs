@@ -27,6 +27,8 @@ pub struct Device<'a, S> {
     pub mtu_bytes: usize,
     /// What goes into the timestamps of segments that have some.
     pub stamps: Option<Timestamps>,
+    /// Bytes that were sent aside: smoltcp's numbers are so much lower.
+    pub aside_bytes: u32,
     /// Where FIN is to follow the text, if it is to.
     pub fin_at: Option<u32>,
     /// Text before this number was sent already and is not smoltcp's to repeat.
@@ -53,6 +55,7 @@ impl<'a, S: FrameSink> Device<'a, S> {
             link,
             mtu_bytes,
             stamps: None,
+            aside_bytes: 0,
             fin_at: None,
             taken_over: None,
             text: None,
@@ -177,6 +180,7 @@ impl<S> Device<'_, S> {
             sink: self.sink,
             link: self.link,
             stamps: self.stamps,
+            aside_bytes: self.aside_bytes,
             fin_at: self.fin_at,
             taken_over: self.taken_over,
             text: &mut self.text,
@@ -232,6 +236,7 @@ pub struct TxToken<'a, S> {
     sink: &'a mut S,
     link: LinkAddresses,
     stamps: Option<Timestamps>,
+    aside_bytes: u32,
     fin_at: Option<u32>,
     taken_over: Option<u32>,
     text: &'a mut Option<TextSent>,
@@ -249,6 +254,9 @@ impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
         };
         let packet = write_ethernet(frame, self.link);
         let result = f(packet);
+        if self.aside_bytes != 0 {
+            renumber(packet, self.aside_bytes);
+        }
         let text = text_of(packet);
         if let Some(text) = text
             && self
@@ -288,6 +296,19 @@ fn text_of(packet: &[u8]) -> Option<TextSent> {
         bytes,
         has_fin: false,
     })
+}
+
+/// Adds to SEG.SEQ what smoltcp does not know of.
+fn renumber(packet: &mut [u8], aside_bytes: u32) {
+    const SEQ: std::ops::Range<usize> = IPV4_HEADER_LEN + 4..IPV4_HEADER_LEN + 8;
+    if let Some(number) = packet
+        .get_mut(SEQ)
+        .and_then(|seq| seq.as_chunks_mut().0.first_mut())
+    {
+        *number = u32::from_be_bytes(*number)
+            .wrapping_add(aside_bytes)
+            .to_be_bytes();
+    }
 }
 
 /// Sets the FIN flag.

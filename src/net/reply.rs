@@ -1,7 +1,7 @@
 //! Segments without text that the stack makes itself: SYN-ACKs, ACKs, FINs and
 //! RSTs of connections that have no socket at the moment, or none at all.
 
-use super::checksum::seal;
+use super::checksum::{TextSum, seal_with};
 use super::demux::{ETHERNET_HEADER_BYTES, Flow, LinkAddresses, Segment};
 use super::device::{checksums, stamp, write_ethernet};
 use super::link::FrameSink;
@@ -82,11 +82,27 @@ impl Reply {
         text: &[u8],
         sink: &mut S,
     ) -> bool {
-        let tcp = TcpRepr {
-            payload: text,
-            ..self.repr(flow)
+        let write = |place: &mut [u8]| {
+            let mut sum = TextSum::default();
+            sum.copy(place, text);
+            sum
         };
-        let bytes = packet_bytes(&tcp);
+        self.send_with(flow, link, text.len(), write, sink)
+    }
+
+    /// Sends it on `flow` with a text of so many bytes, which `write` writes and sums;
+    /// false when there is no room.
+    pub fn send_with<S: FrameSink>(
+        self,
+        flow: Flow,
+        link: LinkAddresses,
+        text_bytes: usize,
+        write: impl FnOnce(&mut [u8]) -> TextSum,
+        sink: &mut S,
+    ) -> bool {
+        let tcp = self.repr(flow);
+        let header_bytes = packet_bytes(&tcp);
+        let bytes = header_bytes + text_bytes;
         if !sink.ready() {
             return false;
         }
@@ -94,11 +110,12 @@ impl Reply {
             return false;
         };
         let packet = write_ethernet(frame, link);
-        emit(flow.local, flow.remote, &tcp, packet);
+        emit(flow.local, flow.remote, &tcp, text_bytes, packet);
         if let Some(stamps) = self.timestamps.filter(|_| self.offer.is_none()) {
             stamp(packet, stamps);
         }
-        seal(packet);
+        let text_sum = write(&mut packet[header_bytes..]);
+        seal_with(packet, text_sum);
         sink.submit(ETHERNET_HEADER_BYTES + bytes);
         true
     }
@@ -134,7 +151,7 @@ impl Reply {
         let tcp = self.repr(mirrored);
         // 20 bytes of IP and at most 60 of TCP.
         let packet = &mut buffer[..packet_bytes(&tcp)];
-        emit(flow.remote, flow.local, &tcp, packet);
+        emit(flow.remote, flow.local, &tcp, 0, packet);
         packet
     }
 }
@@ -147,6 +164,7 @@ fn emit(
     source: std::net::Ipv4Addr,
     destination: std::net::Ipv4Addr,
     tcp: &TcpRepr<'_>,
+    text_bytes: usize,
     packet: &mut [u8],
 ) {
     let checksums = checksums();
@@ -154,7 +172,7 @@ fn emit(
         src_addr: source,
         dst_addr: destination,
         next_header: IpProtocol::Tcp,
-        payload_len: tcp.buffer_len(),
+        payload_len: tcp.buffer_len() + text_bytes,
         hop_limit: HOP_LIMIT,
     };
     ip.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &checksums);

@@ -11,6 +11,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::{Errno, pread, retry_on_intr};
 
+use super::buffers::Buffers;
 use super::coding::Coding;
 use super::entry::Body;
 use super::headers::Fields;
@@ -38,6 +39,8 @@ pub struct RootError {
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
+    /// For the chunks of its files.
+    buffers: Buffers,
     pub(super) settings: Settings,
 }
 
@@ -51,6 +54,7 @@ impl Root {
         match openat(CWD, path, flags, Mode::empty()) {
             Ok(directory) => Ok(Root {
                 directory,
+                buffers: Buffers::default(),
                 settings: Settings::default(),
             }),
             Err(errno) => Err(RootError {
@@ -85,6 +89,7 @@ impl Root {
 #[derive(Debug)]
 pub struct OpenFile {
     fd: OwnedFd,
+    buffers: Buffers,
 }
 
 /// What a look at the file system found.
@@ -222,6 +227,7 @@ fn sidecars(root: &Root, name: &[u8], original: &Validator) -> Vec<(Coding, Regu
 /// A regular file that was opened.
 struct Regular {
     fd: OwnedFd,
+    buffers: Buffers,
     validator: Validator,
 }
 
@@ -233,6 +239,7 @@ impl Regular {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(Regular {
                 fd,
+                buffers: root.buffers.clone(),
                 validator: Validator::of(&stat),
             }),
             FileType::Directory => Err(Found::Directory),
@@ -245,12 +252,14 @@ impl Regular {
         for _ in 0..ATTEMPTS {
             let validator = self.validator;
             if validator.size_bytes > CACHED_FILE_BYTES {
-                let body = Body::Open(Arc::new(OpenFile { fd: self.fd }));
+                let (fd, buffers) = (self.fd, self.buffers);
+                let body = Body::Open(Arc::new(OpenFile { fd, buffers }));
                 return Ok(Loaded::own(validator, body));
             }
-            match read_exact(&self.fd, 0, validator.size_bytes as usize) {
+            let len = validator.size_bytes as usize;
+            match read_exact(&self.fd, 0, len, Vec::with_capacity(len)) {
                 Ok(bytes) => {
-                    let body = Body::Memory(bytes);
+                    let body = Body::Memory(Bytes::from(bytes));
                     return Ok(Loaded::own(validator, body));
                 }
                 Err(ReadError::Shrank) => self.validator = Validator::of(&fstat(&self.fd)?),
@@ -291,11 +300,17 @@ pub enum ReadError {
 /// # Errors
 /// The file no longer reaches that far, or cannot be read.
 pub fn read(file: &OpenFile, offset: u64, len: usize) -> Result<Bytes, ReadError> {
-    read_exact(&file.fd, offset, len)
+    let bytes = read_exact(&file.fd, offset, len, file.buffers.take(len))?;
+    Ok(file.buffers.share(bytes))
 }
 
-fn read_exact(fd: impl AsFd, offset: u64, len: usize) -> Result<Bytes, ReadError> {
-    let mut bytes = Vec::with_capacity(len);
+/// Reads into `bytes`, which is empty and has room for them.
+fn read_exact(
+    fd: impl AsFd,
+    offset: u64,
+    len: usize,
+    mut bytes: Vec<u8>,
+) -> Result<Vec<u8>, ReadError> {
     while bytes.len() < len {
         let at = offset + bytes.len() as u64;
         match retry_on_intr(|| pread(&fd, spare_capacity(&mut bytes), at)) {
@@ -304,7 +319,7 @@ fn read_exact(fd: impl AsFd, offset: u64, len: usize) -> Result<Bytes, ReadError
             Err(errno) => return Err(ReadError::Io(io::Error::from(errno).kind())),
         }
     }
-    // The allocator may have given more room than was asked for.
+    // There may have been more room than was asked for.
     bytes.truncate(len);
-    Ok(Bytes::from(bytes))
+    Ok(bytes)
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+mod buffers;
 mod cache;
 mod coding;
 mod compress;

@@ -63,6 +63,7 @@ pub struct Attachment {
     displaced: Option<Displaced>,
     device: String,
     mode: Mode,
+    has_frags: bool,
     fallback: Option<String>,
 }
 
@@ -88,9 +89,10 @@ impl Program {
             Some(occupant) if force => occupant.displace()?,
             Some(occupant) => return Err(occupant.into_error()),
         };
-        let (link, mode, fallback) = self.climb(ifindex, ifname, wanted)?;
+        let (Held { link, has_frags }, mode, fallback) = self.climb(ifindex, ifname, wanted)?;
         Ok(Attachment {
             link,
+            has_frags,
             displaced,
             device: ifname.to_owned(),
             mode,
@@ -104,11 +106,23 @@ impl Program {
         ifindex: u32,
         ifname: &str,
         wanted: ModeWanted,
-    ) -> Result<(Link, Mode, Option<String>), Error> {
+    ) -> Result<(Held, Mode, Option<String>), Error> {
         let try_mode = |mode: Mode| {
-            bpf::xdp_link_create(self.fd(), ifindex, mode.flag())
-                .map(Link)
-                .map_err(|error| Refusal::new(error, ifindex, ifname, mode))
+            let mut refusal = None;
+            for (program, has_frags) in self.variants() {
+                match bpf::xdp_link_create(program, ifindex, mode.flag()).map(Link) {
+                    Ok(link) => return Ok(Held { link, has_frags }),
+                    Err(error) => match Refusal::new(error, ifindex, ifname, mode) {
+                        last @ Refusal::Final(_) => return Err(last),
+                        other => refusal = Some(other),
+                    },
+                }
+            }
+            Err(refusal.unwrap_or(Refusal::Mode {
+                device: ifname.to_owned(),
+                mode,
+                reason: "there is no program".to_owned(),
+            }))
         };
         let native = match wanted {
             ModeWanted::Generic => None,
@@ -132,6 +146,11 @@ impl Attachment {
         self.mode
     }
 
+    /// Whether frames that lie in several buffers reach the program.
+    pub fn has_frags(&self) -> bool {
+        self.has_frags
+    }
+
     /// Why native mode was not had though it was asked for first, in one line.
     pub fn fallback(&self) -> Option<&str> {
         self.fallback.as_deref()
@@ -152,6 +171,12 @@ impl Attachment {
         let put_back = displaced.map_or(Ok(()), |mut displaced| displaced.put_back());
         detached.and(put_back)
     }
+}
+
+/// What the ladder ended with.
+struct Held {
+    link: Link,
+    has_frags: bool,
 }
 
 /// The bpf_link. Closing its last descriptor would free the hook too, but perhaps a little later;

@@ -125,16 +125,16 @@ impl Object {
         bpf::check(unsafe { sys::bpf_map__set_max_entries(map.as_ptr(), entries) }).map(drop)
     }
 
-    /// Loads the maps and the one chosen program. On failure also the verifier's last line.
+    /// Loads the maps and the chosen programs. On failure also the verifier's last line.
     pub(super) fn load(
         &self,
-        chosen: ObjectProgram<'_>,
+        chosen: &[ObjectProgram<'_>],
     ) -> Result<(), (io::Error, Option<String>)> {
         self.load_only(chosen)
             .map_err(|error| (error, verifiers_last_line(&self.log_text())))
     }
 
-    fn load_only(&self, chosen: ObjectProgram<'_>) -> io::Result<()> {
+    fn load_only(&self, chosen: &[ObjectProgram<'_>]) -> io::Result<()> {
         let mut program = ptr::null_mut();
         loop {
             // SAFETY: `program` is null or a program of this open object.
@@ -142,14 +142,18 @@ impl Object {
             if program.is_null() {
                 break;
             }
-            let wanted = program == chosen.program.as_ptr();
+            let wanted = chosen
+                .iter()
+                .any(|chosen| program == chosen.program.as_ptr());
             // SAFETY: `program` belongs to this open object.
             bpf::check(unsafe { sys::bpf_program__set_autoload(program, wanted) })?;
         }
-        if chosen.kind() == sys::BPF_PROG_TYPE_UNSPEC {
-            let chosen = chosen.program.as_ptr();
-            // SAFETY: `chosen` belongs to this open object.
-            bpf::check(unsafe { sys::bpf_program__set_type(chosen, sys::BPF_PROG_TYPE_XDP) })?;
+        for program in chosen {
+            if program.kind() == sys::BPF_PROG_TYPE_UNSPEC {
+                let program = program.program.as_ptr();
+                // SAFETY: `program` belongs to this open object.
+                bpf::check(unsafe { sys::bpf_program__set_type(program, sys::BPF_PROG_TYPE_XDP) })?;
+            }
         }
         // SAFETY: the object is open, and its log buffer lives as long as it.
         bpf::check(unsafe { sys::bpf_object__load(self.object.as_ptr()) }).map(drop)
@@ -216,6 +220,16 @@ impl ObjectProgram<'_> {
         name.to_string_lossy().into_owned()
     }
 
+    /// Whether it takes frames that lie in several buffers: libbpf loads the programs of
+    /// this section with BPF_F_XDP_HAS_FRAGS.
+    pub(super) fn has_frags(&self) -> bool {
+        // SAFETY: as in `kind`.
+        let section = unsafe { sys::bpf_program__section_name(self.program.as_ptr()) };
+        // SAFETY: libbpf returns the section's name, a C string that lives as long as it.
+        let section = unsafe { CStr::from_ptr(section) };
+        section.to_bytes().starts_with(b"xdp.frags")
+    }
+
     /// The loaded program's own descriptor.
     pub(super) fn fd(&self) -> io::Result<OwnedFd> {
         // SAFETY: as in `kind`.
@@ -262,14 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn the_embedded_object_has_one_xdp_program() {
+    fn the_embedded_object_has_a_program_for_frames_of_any_size_and_a_plain_one() {
         let object = Object::open_embedded().unwrap();
         let names: Vec<String> = object
             .xdp_programs()
             .iter()
             .map(ObjectProgram::name)
             .collect();
-        assert_eq!(names, ["xdphttpd"]);
+        assert_eq!(names, ["xdphttpd", "xdphttpd_plain"]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::object::{Object, ObjectProgram};
 use super::{Addresses, Error, Ports, Verdicts, XskMap, bpf, log};
 
 const XSKS_MAP: &CStr = c"xsks_map";
+/// The embedded programs: for frames of any size, and for those of one buffer.
+const EMBEDDED: [&str; 2] = ["xdphttpd", "xdphttpd_plain"];
 
 /// Where the program comes from.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,9 @@ impl Source<'_> {
 #[derive(Debug)]
 pub struct Program {
     fd: OwnedFd,
+    has_frags: bool,
+    /// The same for frames of one buffer only, with the same maps.
+    plain: Option<OwnedFd>,
     object: String,
     xsks: XskFds,
     ports: Option<PortSet>,
@@ -57,31 +62,64 @@ impl Program {
     pub fn load(source: Source<'_>, queues: u32) -> Result<Program, Error> {
         log::send_to_tracing();
         let name = source.describe();
-        let (object, progname) = match source {
-            Source::Embedded => (Object::open_embedded(), None),
-            Source::File { path, progname } => (Object::open_file(path), progname),
+        let open = |object: io::Result<Object>| {
+            object.map_err(|source| Error::Open {
+                object: name.clone(),
+                source,
+            })
         };
-        let object = object.map_err(|source| Error::Open {
-            object: name.clone(),
-            source,
-        })?;
-        let program = choose(&object, &name, progname)?;
-        let refused = |source, verifier| refused(&name, source, verifier);
+        let embedded = |names: &[&str]| {
+            let object = open(Object::open_embedded())?;
+            let named = names
+                .iter()
+                .map(|&progname| choose(&object, &name, Some(progname)));
+            let programs = named.collect::<Result<Vec<_>, Error>>()?;
+            Program::load_chosen(&object, &name, &programs, queues)
+        };
+        match source {
+            Source::Embedded => match embedded(&EMBEDDED) {
+                // A kernel that knows of one buffer a frame only says EINVAL to the first.
+                Err(Error::Load { .. }) => embedded(&EMBEDDED[1..]),
+                loaded => loaded,
+            },
+            Source::File { path, progname } => {
+                let object = open(Object::open_file(path))?;
+                let program = choose(&object, &name, progname)?;
+                Program::load_chosen(&object, &name, &[program], queues)
+            }
+        }
+    }
+
+    /// Loads the first of `programs`, and as its plain one the second, if there is one.
+    fn load_chosen(
+        object: &Object,
+        name: &str,
+        programs: &[ObjectProgram<'_>],
+        queues: u32,
+    ) -> Result<Program, Error> {
+        let refused = |source, verifier| refused(name, source, verifier);
         object
             .make_room(XSKS_MAP, queues)
             .map_err(|error| refused(error, None))?;
         object
-            .load(program)
+            .load(programs)
             .map_err(|(error, verifier)| refused(error, verifier))?;
 
         let unusable = |error| refused(error, None);
+        let mut fds = programs
+            .iter()
+            .map(|program| program.fd().map_err(unusable));
         Ok(Program {
-            fd: program.fd().map_err(unusable)?,
+            fd: fds
+                .next()
+                .unwrap_or_else(|| Err(unusable(io::ErrorKind::NotFound.into())))?,
+            plain: fds.next().transpose()?,
+            has_frags: programs.first().is_some_and(ObjectProgram::has_frags),
             xsks: object
                 .map(XSKS_MAP)
                 .map_err(unusable)?
                 .ok_or_else(|| Error::NoSuchMap {
-                    object: name.clone(),
+                    object: name.to_owned(),
                     map: "xsks_map",
                     kind: "XSKMAP (u32 -> u32)",
                 })?,
@@ -89,7 +127,7 @@ impl Program {
             addresses: object.map(c"addresses").map_err(unusable)?,
             any_address: object.map(c"any_address").map_err(unusable)?,
             verdicts: object.map(c"verdicts").map_err(unusable)?,
-            object: name,
+            object: name.to_owned(),
         })
     }
 
@@ -135,8 +173,10 @@ impl Program {
         })
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// What may be attached, the best first, and whether it takes frames of several buffers.
+    pub(super) fn variants(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        let plain = self.plain.iter().map(|fd| (fd.as_fd(), false));
+        std::iter::once((self.fd.as_fd(), self.has_frags)).chain(plain)
     }
 }
 

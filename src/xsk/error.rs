@@ -43,6 +43,19 @@ pub enum Error {
         /// The network device.
         ifname: String,
     },
+    /// `EINVAL` at bind, when frames were to take several chunks.
+    #[error(
+        "this kernel's AF_XDP has no frames of {bytes} bytes on {ifname}, {most} at most (larger \
+         ones need Linux 6.6): ip link set dev {ifname} mtu {}", .most - 14
+    )]
+    NoFrags {
+        /// The network device.
+        ifname: String,
+        /// The largest frame of the device's MTU, bytes.
+        bytes: u32,
+        /// The largest that would work, bytes.
+        most: u32,
+    },
     /// `EBUSY` for longer than a closing socket needs.
     #[error(
         "queue {queue} of {ifname} is taken: another process has an AF_XDP socket there; end it, or choose another queue with -Q"

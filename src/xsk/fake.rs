@@ -11,8 +11,9 @@ use rustix::net::{AddressFamily, SocketType, socket, sockopt::socket_cookie};
 
 use super::Link;
 use super::frame::{Chunks, UmemId};
+use super::large::Large;
 use super::ring::{Consumer, Cursor, Layout, Producer};
-use super::rx::{Rx, prime};
+use super::rx::{Rx, XDP_PKT_CONTD, prime};
 use super::tx::Tx;
 use super::umem::Area;
 
@@ -110,12 +111,18 @@ const BLANK: xdp_desc = xdp_desc {
 /// Both halves, with so many frames each, and the kernel they talk to. The indices
 /// start short of their wrap-around.
 pub fn open(rx_frames: u32, tx_frames: u32) -> (Rx, Tx, Kernel) {
+    open_large(rx_frames, tx_frames, 0, 1)
+}
+
+/// The same with so many stretches of neighbouring chunks beside the TX half's frames.
+pub fn open_large(rx_frames: u32, tx_ring: u32, stretches: u32, chunks: u32) -> (Rx, Tx, Kernel) {
+    let tx_frames = tx_ring + stretches * chunks;
     let start = u32::MAX - 3;
     let memory = Arc::new(Memory {
         fill: Ring::new(rx_frames.next_power_of_two(), start, 0),
         rx: Ring::new(rx_frames.next_power_of_two(), start, BLANK),
-        tx: Ring::new(tx_frames, start, BLANK),
-        completion: Ring::new(tx_frames, start, 0),
+        tx: Ring::new(tx_ring, start, BLANK),
+        completion: Ring::new(tx_frames.next_power_of_two(), start, 0),
         area: Area::map(((rx_frames + tx_frames) * FRAME_BYTES) as usize).unwrap(),
         fd: socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap(),
     });
@@ -135,7 +142,8 @@ pub fn open(rx_frames: u32, tx_frames: u32) -> (Rx, Tx, Kernel) {
     prime(&mut fill, &mut rx_chunks);
     let umem = UmemId(socket_cookie(&memory.fd).unwrap());
     let rx = Rx::new(fill, rx, rx_chunks, umem, memory.clone());
-    let tx = Tx::new(tx, completion, tx_chunks, false, memory.clone());
+    let large = Large::new(tx_ring, stretches, chunks);
+    let tx = Tx::new(tx, completion, tx_chunks, large, false, memory.clone());
     let (fill, completion) = (kernel_fill, kernel_completion);
     let kernel = Kernel {
         fill,
@@ -150,7 +158,12 @@ pub fn open(rx_frames: u32, tx_frames: u32) -> (Rx, Tx, Kernel) {
 impl Kernel {
     /// Receives a frame into the next chunk of the fill ring; false without one.
     pub fn receive(&mut self, frame: &[u8]) -> bool {
-        assert!(frame.len() as u64 + HEADROOM <= FRAME_BYTES.into());
+        self.receive_piece(frame, false)
+    }
+
+    /// The same for a piece of a frame, which goes on in the next chunk or not.
+    pub fn receive_piece(&mut self, piece: &[u8], continues: bool) -> bool {
+        assert!(piece.len() as u64 + HEADROOM <= FRAME_BYTES.into());
         let Some(chunk) = self.fill.pop() else {
             return false;
         };
@@ -161,21 +174,45 @@ impl Kernel {
         unsafe {
             start
                 .as_ptr()
-                .copy_from_nonoverlapping(frame.as_ptr(), frame.len())
+                .copy_from_nonoverlapping(piece.as_ptr(), piece.len())
         };
-        self.describe(address, frame.len() as u32);
+        self.describe_piece(address, piece.len() as u32, continues);
         true
     }
 
     /// Puts a descriptor into the RX ring, whatever it says.
     pub fn describe(&mut self, addr: u64, len: u32) {
+        self.describe_piece(addr, len, false);
+    }
+
+    /// The same for a piece of a frame.
+    pub fn describe_piece(&mut self, addr: u64, len: u32, continues: bool) {
         assert!(self.rx.push(xdp_desc {
             addr,
             len,
-            options: 0
+            options: if continues { XDP_PKT_CONTD } else { 0 },
         }));
         self.rx.commit();
         self.fill.commit();
+    }
+
+    /// Transmits the next frame of the TX ring, whole, if there is one, and returns the
+    /// addresses of its chunks, which are still to be completed, and its bytes.
+    pub fn transmit_all(&mut self) -> Option<(Vec<u64>, Vec<u8>)> {
+        let (mut addresses, mut frame) = (Vec::new(), Vec::new());
+        loop {
+            let next = self.tx.pop();
+            let Some(xdp_desc { addr, len, options }) = next else {
+                assert!(addresses.is_empty(), "half a frame was published");
+                return None;
+            };
+            self.tx.commit();
+            addresses.push(addr);
+            frame.extend(self.read(addr, len));
+            if options & XDP_PKT_CONTD == 0 {
+                return Some((addresses, frame));
+            }
+        }
     }
 
     /// Transmits the next frame of the TX ring, if there is one, and returns its
@@ -183,11 +220,15 @@ impl Kernel {
     pub fn transmit(&mut self) -> Option<(u64, Vec<u8>)> {
         let xdp_desc { addr, len, .. } = self.tx.pop()?;
         self.tx.commit();
+        Some((addr, self.read(addr, len)))
+    }
+
+    fn read(&self, addr: u64, len: u32) -> Vec<u8> {
         // SAFETY: an address of the TX ring lies in the area, with its chunk.
         let start = unsafe { self.memory.area.base().add(addr as usize) };
         // SAFETY: the chunk was given to the kernel, which is us.
         let bytes = unsafe { std::slice::from_raw_parts(start.as_ptr(), len as usize) };
-        Some((addr, bytes.to_vec()))
+        bytes.to_vec()
     }
 
     /// Puts an address into the completion ring, whatever it says.

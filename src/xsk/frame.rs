@@ -21,6 +21,8 @@ pub struct Frame {
     /// Offset of the first byte in the UMEM; behind the headroom of its chunk.
     pub(super) address: u32,
     pub(super) len: u32,
+    /// Where it was put together, if it came in several chunks, which have gone back.
+    pub(super) gathered: Option<Box<[u8]>>,
 }
 
 impl Frame {
@@ -145,17 +147,19 @@ impl Chunks {
         unsafe { std::slice::from_raw_parts(start.as_ptr(), len) }
     }
 
-    /// The first `len` bytes of a chunk that is ours, or none if it isn't or if
-    /// it has fewer.
-    pub fn chunk_mut(&mut self, chunk: u32, len: usize) -> Option<&mut [u8]> {
-        let with_kernel = *self.with_kernel.get(chunk as usize)?;
-        if with_kernel || len > self.frame_bytes() {
+    /// The first `len` bytes of a chunk that is ours and of its neighbours, as far as
+    /// they are needed and ours; or none if that is not enough.
+    pub fn chunks_mut(&mut self, first: u32, len: usize) -> Option<&mut [u8]> {
+        let count = len.div_ceil(self.frame_bytes()).max(1);
+        let first_index = first as usize;
+        let chunks = self.with_kernel.get(first_index..first_index + count)?;
+        if chunks.contains(&true) {
             return None;
         }
         // SAFETY: the chunk is one of this half, so it is inside the UMEM.
-        let start = unsafe { self.umem.add(self.address(chunk) as usize) };
-        // SAFETY: live and initialised; the chunk is ours, not the kernel's, and
-        // `&mut self` is the only way to its bytes.
+        let start = unsafe { self.umem.add(self.address(first) as usize) };
+        // SAFETY: live and initialised; the chunks are neighbours and of this half, ours,
+        // not the kernel's, and `&mut self` is the only way to their bytes.
         Some(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) })
     }
 }

@@ -33,6 +33,12 @@
 //! transmits it and puts it into the completion ring, and [`Tx::reclaim`] takes it
 //! back to the pool.
 //!
+//! **Frames larger than a chunk** take several, a descriptor each, `XDP_PKT_CONTD` in
+//! the options of all but the last. Those received are put together in a buffer
+//! (`gather`): requests are small, so that is rare. Those sent are written into chunks
+//! that are neighbours (`large`), a few of which are set aside at the start; what fits
+//! into one chunk takes one.
+//!
 //! The halves share no chunk, so neither knows of the other and nothing on the
 //! way of a packet locks, counts references or allocates. What a half queues or
 //! takes is published by its `commit`, once a batch, and the kernel is woken by
@@ -53,6 +59,8 @@
 mod config;
 mod error;
 mod frame;
+mod gather;
+mod large;
 mod ring;
 mod rx;
 mod socket;
@@ -70,13 +78,14 @@ use std::sync::Arc;
 use rustix::net::sockopt::xdp_statistics;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-pub use config::{Config, CopyMode};
+pub use config::{Config, CopyMode, MAX_FRAME};
 pub use error::Error;
 pub use frame::Frame;
 pub use rx::{Rx, RxCounters};
 pub use tx::{Tx, TxCounters, Wake};
 
 use frame::Chunks;
+use large::Large;
 use ring::Cursor;
 use socket::{Bind, Socket};
 
@@ -166,7 +175,8 @@ impl Xsk {
         let tx = unsafe { Cursor::new(socket.tx.get().into()) };
         // SAFETY: as above, with the UMEM, which the socket holds.
         let completion = unsafe { Cursor::new(socket.umem.completion.get().into()) };
-        let (first, count) = (config.fill_frames, config.tx_ring);
+        let (first, count) = (config.fill_frames, config.tx_frames());
+        let large = Large::new(config.tx_ring, config.large_frames(), config.large_chunks());
         // SAFETY: the area holds `config.frames()` chunks: those of the RX half,
         // `0..first`, and these; it stays mapped while the socket lives.
         let tx_chunks =
@@ -174,7 +184,7 @@ impl Xsk {
         let socket = Arc::new(socket);
         Ok(Xsk {
             rx: Rx::new(fill, rx, rx_chunks, umem, socket.clone()),
-            tx: Tx::new(tx, completion, tx_chunks, zero_copy, socket.clone()),
+            tx: Tx::new(tx, completion, tx_chunks, large, zero_copy, socket.clone()),
             zero_copy,
             fallback,
             socket,

@@ -8,8 +8,12 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::frame::{Chunks, Frame, UmemId};
+use super::gather::{Gather, Gathered};
 use super::ring::{FillRing, RxRing};
 use super::{Error, Link};
+
+/// `XDP_PKT_CONTD` of linux/if_xdp.h: the packet goes on in the next descriptor.
+pub(super) const XDP_PKT_CONTD: u32 = 1;
 
 /// What the receiving half has seen since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +24,11 @@ pub struct RxCounters {
     pub bytes: u64,
     /// Descriptors that pointed outside a chunk the kernel had.
     pub bad_descriptors: u64,
+    /// Frames that came in several chunks and were put together.
+    pub gathered: u64,
+    /// Such frames that were thrown away: longer than any can be, or with a bad
+    /// descriptor among theirs.
+    pub ungathered: u64,
     /// Frames of another UMEM that were refused.
     pub foreign_frames: u64,
     /// Wake-up calls for the fill ring.
@@ -33,6 +42,8 @@ pub struct Rx {
     chunks: Chunks,
     /// Chunks on their way back to the fill ring.
     returned: Vec<u32>,
+    /// What has come of a frame of several chunks.
+    gather: Gather,
     umem: UmemId,
     counters: RxCounters,
     /// Keeps the rings and the UMEM alive; not touched per frame.
@@ -56,6 +67,7 @@ impl Rx {
             ring,
             chunks,
             returned,
+            gather: Gather::default(),
             umem,
             counters,
             link,
@@ -73,14 +85,50 @@ impl Rx {
     )]
     pub fn next(&mut self) -> Option<Frame> {
         while let Some(descriptor) = self.ring.pop() {
-            if let Some(frame) = self.admit(descriptor) {
+            let admitted = self.admit(descriptor);
+            self.counters.bad_descriptors += u64::from(admitted.is_none());
+            let continues = descriptor.options & XDP_PKT_CONTD != 0;
+            let frame = match continues || self.gather.is_within() {
+                true => self.gather(admitted, !continues),
+                false => admitted,
+            };
+            if let Some(frame) = frame {
                 self.counters.frames += 1;
                 self.counters.bytes += u64::from(frame.len);
                 return Some(frame);
             }
-            self.counters.bad_descriptors += 1;
         }
         None
+    }
+
+    /// Adds a piece, whose chunk goes back at once, to the frame that it is of; that, if
+    /// it was the last.
+    #[cold]
+    fn gather(&mut self, piece: Option<Frame>, is_last: bool) -> Option<Frame> {
+        let bytes = piece.as_ref().map(|piece| {
+            // SAFETY: as in `bytes`; the piece is recycled after its bytes are copied.
+            unsafe { self.chunks.bytes(piece.address, piece.len()) }
+        });
+        let gathered = self.gather.add(bytes, is_last);
+        if let Some(piece) = piece {
+            self.recycle(piece);
+        }
+        match gathered {
+            Gathered::Part => None,
+            Gathered::Bad => {
+                self.counters.ungathered += 1;
+                None
+            }
+            Gathered::Whole(buffer, len) => {
+                self.counters.gathered += 1;
+                Some(Frame {
+                    umem: self.umem,
+                    address: 0,
+                    len: len as u32,
+                    gathered: Some(buffer),
+                })
+            }
+        }
     }
 
     fn admit(&mut self, descriptor: xdp_desc) -> Option<Frame> {
@@ -97,6 +145,7 @@ impl Rx {
             umem: self.umem,
             address: addr as u32,
             len,
+            gathered: None,
         })
     }
 
@@ -104,6 +153,9 @@ impl Rx {
     pub fn bytes<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
         if frame.umem != self.umem {
             return &[];
+        }
+        if let Some(buffer) = &frame.gathered {
+            return &buffer[..frame.len()];
         }
         // SAFETY: `admit`, which alone makes frames of this UMEM, found these
         // bytes in one chunk and made it ours; it stays so until the frame is
@@ -114,6 +166,9 @@ impl Rx {
     /// Sends a frame's chunk back towards the fill ring, to be published by
     /// `commit`. A frame of another UMEM is refused: counted, and lost to its own.
     pub fn recycle(&mut self, frame: Frame) {
+        if let Some(buffer) = frame.gathered {
+            return self.gather.give(buffer);
+        }
         match self.chunks.find(frame.address.into()) {
             Some(chunk) if frame.umem == self.umem => self.returned.push(chunk),
             _ => self.counters.foreign_frames += 1,
@@ -164,7 +219,7 @@ impl Rx {
         }
     }
 
-    /// How many frames were handed out and not recycled.
+    /// How many chunks were handed out and not recycled.
     pub fn outstanding(&self) -> usize {
         self.chunks.count() - self.chunks.given() - self.returned.len()
     }

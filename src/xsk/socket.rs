@@ -31,6 +31,9 @@ const BUSY_LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// `XDP_MAX_TX_SKB_BUDGET` of linux/if_xdp.h (Linux 6.17), not yet in libc.
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 
+/// `XDP_USE_SG` of linux/if_xdp.h (Linux 6.6): a frame may take several chunks.
+const XDP_USE_SG: u32 = 1 << 4;
+
 /// How a socket is to be bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bind {
@@ -116,6 +119,7 @@ impl Socket {
         } else {
             XDP_ZEROCOPY
         };
+        let frags = if config.has_frags() { XDP_USE_SG } else { 0 };
         let socket_config = xsk_socket_config {
             rx_size: config.rx_ring,
             tx_size: config.tx_ring,
@@ -123,7 +127,7 @@ impl Socket {
                 libxdp_flags: XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
             },
             xdp_flags: 0,
-            bind_flags: (copy | XDP_USE_NEED_WAKEUP) as u16,
+            bind_flags: (copy | frags | XDP_USE_NEED_WAKEUP) as u16,
         };
         let (rx, tx) = (Pinned::consumer(), Pinned::producer());
         let mut handle = ptr::null_mut();
@@ -217,6 +221,12 @@ fn bind_error(config: &Config, bind: Bind, errno: Errno) -> Error {
                 ifname,
                 queue,
                 queues,
+            },
+            // A kernel before 6.6 does not know the flag.
+            _ if errno == Errno::INVAL && config.has_frags() => Error::NoFrags {
+                ifname,
+                bytes: config.largest_bytes,
+                most: config.receivable_bytes(),
             },
             _ => Error::System {
                 what: "binding an AF_XDP socket",

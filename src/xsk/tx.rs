@@ -8,7 +8,9 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::frame::Chunks;
+use super::large::Large;
 use super::ring::{CompletionRing, TxRing};
+use super::rx::XDP_PKT_CONTD;
 use super::{Error, Link};
 
 /// What the transmitting half has done since it was opened.
@@ -20,7 +22,9 @@ pub struct TxCounters {
     pub bytes: u64,
     /// Frames not queued because no frame or no TX slot was free.
     pub not_ready: u64,
-    /// Frames not queued because they were empty or larger than a chunk.
+    /// Of those queued, the ones that took several chunks.
+    pub large: u64,
+    /// Frames not queued because they were empty or larger than any may be.
     pub bad_length: u64,
     /// Completions of chunks that the kernel did not have.
     pub bad_completions: u64,
@@ -60,6 +64,8 @@ pub struct Tx {
     chunks: Chunks,
     /// Chunks that are free; the one used last is on top, for it may be cached.
     free: Vec<u32>,
+    /// Chunks that are neighbours, for frames that one does not hold.
+    large: Large,
     /// Whether the driver drains the ring by itself once it was woken.
     zero_copy: bool,
     counters: TxCounters,
@@ -68,52 +74,65 @@ pub struct Tx {
 }
 
 impl Tx {
-    /// Puts the half together. `chunks` are all ours, `completion` has room for
-    /// them all, and `link` keeps the memory of all three.
+    /// Puts the half together. `chunks` are all ours, the last of them `large`'s;
+    /// `completion` has room for them all, and `link` keeps the memory of all three.
     pub(super) fn new(
         ring: TxRing,
         completion: CompletionRing,
         chunks: Chunks,
+        large: Large,
         zero_copy: bool,
         link: Arc<dyn Link>,
     ) -> Tx {
-        let free = (0..chunks.count() as u32).rev().collect();
+        let small = (0..chunks.count() as u32).filter(|&chunk| !large.holds(chunk));
+        let free = small.rev().collect();
         let counters = TxCounters::default();
         Tx {
             ring,
             completion,
             chunks,
             free,
+            large,
             zero_copy,
             counters,
             link,
         }
     }
 
-    /// Takes finished frames back into the pool; how many.
+    /// Takes finished chunks back into the pool; how many.
     pub fn reclaim(&mut self) -> usize {
-        let before = self.free.len();
+        let before = self.chunks.given();
         while let Some(address) = self.completion.pop() {
             match self.chunks.find(address) {
-                Some(chunk) if self.chunks.take(chunk) => self.free.push(chunk),
+                Some(chunk) if self.chunks.take(chunk) => match self.large.holds(chunk) {
+                    true => self.large.take(chunk),
+                    false => self.free.push(chunk),
+                },
                 _ => self.counters.bad_completions += 1,
             }
         }
         self.completion.commit();
-        self.free.len() - before
+        before - self.chunks.given()
     }
 
-    /// Whether a frame and a TX slot are free, so that the next `send` succeeds.
+    /// Whether there are chunks and TX slots for a frame of any size, so that the next
+    /// `send` succeeds.
+    #[inline]
     pub fn ready(&mut self) -> bool {
-        if self.free.is_empty() {
+        if !self.has_chunks() {
             self.reclaim();
         }
-        !self.free.is_empty() && self.ring.available(1) > 0
+        self.has_chunks() && self.ring.available(self.large.chunks()) >= self.large.chunks()
+    }
+
+    #[inline]
+    fn has_chunks(&self) -> bool {
+        !self.free.is_empty() && self.large.has_room()
     }
 
     /// The largest frame that `send` takes, in bytes.
     pub fn frame_capacity(&self) -> usize {
-        self.chunks.frame_bytes()
+        self.chunks.frame_bytes() * self.large.chunks() as usize
     }
 
     /// The bytes of the next frame, `len` of them, to be written in place; they are
@@ -131,28 +150,57 @@ impl Tx {
             self.counters.not_ready += 1;
             return None;
         }
-        let chunk = *self.free.last()?;
-        self.chunks.chunk_mut(chunk, len)
+        let chunk = match len <= self.chunks.frame_bytes() {
+            true => *self.free.last()?,
+            false => self.large.next()?,
+        };
+        self.chunks.chunks_mut(chunk, len)
     }
 
-    /// Queues the first `len` bytes of the frame reserved last, to be published by
-    /// [`commit`](Tx::commit). Without a frame to be had it does nothing.
+    /// Queues the first `len` bytes of the frame reserved last, which was reserved with
+    /// that length, to be published by [`commit`](Tx::commit). Without a frame to be
+    /// had it does nothing.
     pub fn submit(&mut self, len: usize) {
         if len == 0 || !self.ready() {
             return;
         }
+        if len > self.chunks.frame_bytes() {
+            return self.submit_large(len.min(self.frame_capacity()));
+        }
         let Some(chunk) = self.free.pop() else {
             return;
         };
-        self.chunks.give(chunk);
-        let addr = self.chunks.address(chunk);
-        self.ring.push(xdp_desc {
-            addr,
-            len: len.min(self.frame_capacity()) as u32,
-            options: 0,
-        });
+        self.push(chunk, len, 0);
         self.counters.frames += 1;
         self.counters.bytes += len as u64;
+    }
+
+    /// The same for a frame of several chunks: there is room for all of it.
+    fn submit_large(&mut self, len: usize) {
+        let Some(first) = self.large.next() else {
+            return;
+        };
+        let chunk_bytes = self.chunks.frame_bytes();
+        let chunks = len.div_ceil(chunk_bytes) as u32;
+        self.large.give(chunks);
+        for (chunk, start) in (first..first + chunks).zip((0..len).step_by(chunk_bytes)) {
+            let left = len - start;
+            let options = if left > chunk_bytes { XDP_PKT_CONTD } else { 0 };
+            self.push(chunk, left.min(chunk_bytes), options);
+        }
+        self.counters.frames += 1;
+        self.counters.large += 1;
+        self.counters.bytes += len as u64;
+    }
+
+    /// Puts a chunk into the TX ring, which has room.
+    fn push(&mut self, chunk: u32, len: usize, options: u32) {
+        self.chunks.give(chunk);
+        self.ring.push(xdp_desc {
+            addr: self.chunks.address(chunk),
+            len: len as u32,
+            options,
+        });
     }
 
     /// Reserves, lets `fill` write, and submits.
@@ -200,7 +248,7 @@ impl Tx {
         Ok(wake)
     }
 
-    /// How many frames were queued and are not yet completed.
+    /// How many chunks were queued and are not yet completed.
     pub fn pending(&self) -> usize {
         self.chunks.given()
     }

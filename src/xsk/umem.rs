@@ -138,8 +138,8 @@ impl Umem {
         let (fill, completion) = (Pinned::producer(), Pinned::consumer());
         let umem_config = xsk_umem_config {
             fill_size: config.fill_ring(),
-            // Room for every frame of the TX half, so it can't overflow.
-            comp_size: config.tx_ring,
+            // Room for every chunk of the TX half, so it can't overflow.
+            comp_size: config.completion_ring(),
             frame_size: config.frame_bytes,
             frame_headroom: 0,
             flags: 0,

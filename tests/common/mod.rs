@@ -92,9 +92,24 @@ impl Lab {
 
     /// A lab whose wire holds so many frames in each direction.
     pub fn with_ring(root: &Path, impairments: Impairments, seed: u64, frames: usize) -> Lab {
-        let direction = |seed| Direction::new(impairments, frames, MTU_BYTES + 14, seed);
+        Lab::with_mtu(root, impairments, seed, (frames, MTU_BYTES))
+    }
+
+    /// A lab whose wire holds so many frames in each direction, and whose packets are of
+    /// so many bytes at most.
+    pub fn with_mtu(
+        root: &Path,
+        impairments: Impairments,
+        seed: u64,
+        (frames, mtu_bytes): (usize, usize),
+    ) -> Lab {
+        let direction = |seed| Direction::new(impairments, frames, mtu_bytes + 14, seed);
+        let config = StackConfig {
+            mtu_bytes,
+            ..stack_config(1_000)
+        };
         Lab {
-            stack: stack(root, 1_000),
+            stack: stack_of(root, &config),
             to_server: direction(seed),
             to_client: direction(seed ^ 0x5555_5555),
             now: Instant::from_millis(1),
@@ -195,6 +210,7 @@ pub struct Client {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
     pub port: u16,
+    mtu_bytes: usize,
     request: Vec<u8>,
     half_close: bool,
     closed: bool,
@@ -210,9 +226,21 @@ impl Client {
     /// A client on its own port that sends `request` (and then FIN, with
     /// `half_close`).
     pub fn new(port: u16, request: &[u8], half_close: bool, seed: u64, now: Instant) -> Client {
+        Client::with_mtu(port, request, half_close, seed, now, MTU_BYTES)
+    }
+
+    /// The same with packets of so many bytes at most.
+    pub fn with_mtu(
+        port: u16,
+        request: &[u8],
+        half_close: bool,
+        seed: u64,
+        now: Instant,
+        mtu_bytes: usize,
+    ) -> Client {
         let mut nowhere = Direction::new(Impairments::NONE, 0, 0, 0);
         let mut sink = nowhere.sender(now);
-        let mut device = client_device(None, &mut sink);
+        let mut device = client_device(None, &mut sink, mtu_bytes);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed ^ u64::from(port);
         let mut interface = Interface::new(config, &mut device, now);
@@ -220,7 +248,8 @@ impl Client {
             let _ = addresses.push(IpCidr::new(CLIENT.into(), 0));
         });
         let buffer = || tcp::SocketBuffer::new(vec![0; 64 * 1024]);
-        let mut socket = tcp::Socket::new(buffer(), buffer());
+        let jumbo = || tcp::SocketBuffer::new(vec![0; (4 * mtu_bytes).max(64 * 1024)]);
+        let mut socket = tcp::Socket::new(jumbo(), buffer());
         socket
             .connect(interface.context(), (SERVER, 80), port)
             .expect("a new socket connects");
@@ -231,6 +260,7 @@ impl Client {
             sockets,
             handle,
             port,
+            mtu_bytes,
             request: request.to_vec(),
             half_close,
             closed: false,
@@ -260,7 +290,7 @@ impl Client {
 
     fn step(&mut self, packet: Option<&[u8]>, now: Instant, wire: &mut Direction) {
         let mut sink = wire.sender(now);
-        let mut device = client_device(packet, &mut sink);
+        let mut device = client_device(packet, &mut sink, self.mtu_bytes);
         if packet.is_some() {
             self.interface
                 .poll_ingress_single(now, &mut device, &mut self.sockets);
@@ -304,24 +334,17 @@ impl Client {
     }
 }
 
-fn client_device<'a, S: FrameSink>(packet: Option<&'a [u8]>, sink: &'a mut S) -> Device<'a, S> {
+fn client_device<'a, S: FrameSink>(
+    packet: Option<&'a [u8]>,
+    sink: &'a mut S,
+    mtu_bytes: usize,
+) -> Device<'a, S> {
     let link = LinkAddresses {
         peer: SERVER_MAC,
         local: CLIENT_MAC,
     };
-    let device = Device {
-        packet,
-        sink,
-        link,
-        mtu_bytes: MTU_BYTES,
-        stamps: None,
-        fin_at: None,
-        taken_over: None,
-        text: None,
-        sent: 0,
-        told: None,
-    };
-    debug_assert_eq!(device.capabilities().max_transmission_unit, MTU_BYTES);
+    let device = Device::new(packet, sink, link, mtu_bytes);
+    debug_assert_eq!(device.capabilities().max_transmission_unit, mtu_bytes);
     device
 }
 

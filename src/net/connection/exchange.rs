@@ -2,7 +2,7 @@
 //! the application moves, and smoltcp sends.
 
 use super::{Connection, Next};
-use crate::net::app::{Application, Outcome, Stream};
+use crate::net::app::{Application, Outcome, Stream, Way};
 use crate::net::demux::{Segment, after};
 use crate::net::device::{Device, TextSent};
 use crate::net::flow::ConnId;
@@ -17,11 +17,15 @@ use smoltcp::wire::TcpControl;
 /// this much later instead of in a loop.
 const STUCK_RETRY: Duration = Duration::from_millis(10);
 
+/// Segments of text that may wait to be sent aside: a turn's.
+const ASIDE_SEGMENTS: usize = 32;
+
 impl<A: Application> Connection<A> {
     /// The packet of `segment` as smoltcp is to see it: see
     /// [`shadow`](crate::net::sender::Sender::shadow). Nobody looks at its checksum any more.
     pub fn shadowed<'a>(&self, segment: &Segment<'a>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         let (ack, window) = self.sender.shadow();
+        let ack = ack.wrapping_sub(self.aside_bytes);
         if (segment.ack, segment.window) == (ack, window) {
             return segment.packet;
         }
@@ -62,7 +66,7 @@ impl<A: Application> Connection<A> {
         }
         let (ack, window) = self.sender.shadow();
         let heard = Resting {
-            snd_nxt: ack,
+            snd_nxt: ack.wrapping_sub(self.aside_bytes),
             rcv_nxt: self.rcv_nxt(),
             window,
             ..self.resting()
@@ -83,10 +87,11 @@ impl<A: Application> Connection<A> {
     /// Lets the application move; `is_short` when memory is.
     pub fn drive(&mut self, id: ConnId, app: &mut A, is_short: bool, now: Instant) -> Outcome {
         let allowance = self.sender.allowance(is_short, now);
+        let room = self.choose_way();
         let (Some(tcb), Some(text)) = (&mut self.tcb, self.sender.text()) else {
             return Outcome::default();
         };
-        let mut stream = Stream::new(tcb.socket(), text, allowance);
+        let mut stream = Stream::new(tcb.socket(), text, allowance, self.way, room);
         app.drive(id, &mut self.app, &mut stream, now);
         let outcome = stream.outcome;
         self.rcv_base = self.rcv_base.wrapping_add(outcome.received as u32);
@@ -99,6 +104,72 @@ impl<A: Application> Connection<A> {
         outcome
     }
 
+    /// Chooses how what is handed over next is sent; how many bytes may be.
+    fn choose_way(&mut self) -> usize {
+        let Some(tcb) = &self.tcb else {
+            return 0;
+        };
+        let segment_bytes = usize::from(self.sender.segment_bytes());
+        if self.sender.has_sent_all() {
+            let may_be_aside = tcb.peek().send_queue() == 0 && self.sender.may_go_aside();
+            self.way = match may_be_aside && !self.owes_ack() {
+                true => Way::Aside,
+                // What is behind the segment with the ACK goes aside.
+                false if may_be_aside => {
+                    self.way = Way::Socket;
+                    return segment_bytes;
+                }
+                false => Way::Socket,
+            };
+        }
+        match self.way {
+            Way::Socket => usize::MAX,
+            Way::Aside => ASIDE_SEGMENTS * segment_bytes,
+        }
+    }
+
+    /// Sends what goes aside, until that is all, the sink is full, or the turn's
+    /// `frames` are used up; false when there is no room for more.
+    fn send_aside<S: FrameSink>(
+        &mut self,
+        device: &mut Device<'_, S>,
+        frames: &mut u32,
+        now: Instant,
+    ) -> bool {
+        while let Some(next) = self.sender.next_text(now) {
+            if *frames == 0 || !device.sink.ready() {
+                return false;
+            }
+            let has_fin = next.is_last && self.closed;
+            let control = match next.is_last {
+                true if has_fin => TcpControl::Fin,
+                true => TcpControl::Psh,
+                false => TcpControl::None,
+            };
+            let reply = Reply {
+                seq: next.seq,
+                ..self.acknowledge(control, now)
+            };
+            let bytes = (next.text.end - next.text.start) as u32;
+            let (sender, text) = (&self.sender, next.text.clone());
+            let write = |place: &mut [u8]| sender.write_text(text, place);
+            if !reply.send_with(self.flow, self.link, bytes as usize, write, device.sink) {
+                return false;
+            }
+            *frames -= 1;
+            device.sent += 1;
+            self.aside_bytes = self.aside_bytes.wrapping_add(bytes);
+            device.aside_bytes = self.aside_bytes;
+            let end = next.seq.wrapping_add(bytes + u32::from(has_fin));
+            self.said.end = end;
+            if has_fin {
+                self.is_passive = self.peer_closed();
+            }
+            self.sender.on_sent_aside(&next, has_fin, now);
+        }
+        true
+    }
+
     /// Sends until smoltcp has nothing more to send, the sink is full, or the
     /// turn's `frames` are used up.
     pub fn send<S: FrameSink>(
@@ -109,8 +180,12 @@ impl<A: Application> Connection<A> {
         now: Instant,
     ) -> Next {
         device.fin_at = self.closed.then_some(self.sender.end());
+        let is_aside = self.way == Way::Aside;
+        if is_aside && !self.send_aside(device, frames, now) {
+            return Next::Room;
+        }
         // What has just been handed over is due: no need to ask.
-        let mut is_due = !self.sender.has_sent_all();
+        let mut is_due = !is_aside && !self.sender.has_sent_all();
         while *frames > 0 {
             let Some(tcb) = &mut self.tcb else {
                 return Next::Until(None);

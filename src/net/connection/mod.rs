@@ -4,7 +4,7 @@
 mod exchange;
 mod patience;
 
-use super::app::{Application, Stage, Waits};
+use super::app::{Application, Stage, Waits, Way};
 use super::check::{Challenges, View};
 use super::closing::Ending;
 use super::demux::{Flow, LinkAddresses, Segment, Sent, after};
@@ -47,6 +47,10 @@ pub struct Connection<A: Application> {
     /// Its challenge ACKs.
     pub challenges: Challenges,
     tcb: Option<Tcb>,
+    /// How what was handed over and not sent is sent.
+    way: Way,
+    /// Bytes that were sent aside since it has its socket.
+    aside_bytes: u32,
     /// The application has nothing more to send.
     closed: bool,
     peer: Peer,
@@ -125,6 +129,8 @@ impl<A: Application> Connection<A> {
             ranked_at: now,
             challenges: Challenges::default(),
             tcb: None,
+            way: Way::Socket,
+            aside_bytes: 0,
             closed: false,
             peer: made.peer,
             ts_recent: made.ts_recent,
@@ -177,6 +183,12 @@ impl<A: Application> Connection<A> {
             age: now - self.opened_at,
             sending: self.sender.figures()?,
         })
+    }
+
+    /// Bytes of text that its socket knows nothing of.
+    #[inline]
+    pub fn aside_bytes(&self) -> u32 {
+        self.aside_bytes
     }
 
     /// Whether its segments carry timestamps.
@@ -284,6 +296,7 @@ impl<A: Application> Connection<A> {
         if let Some(log) = tcb.log.take() {
             self.sender.wake(log, now);
         }
+        (self.way, self.aside_bytes) = (Way::Socket, 0);
         self.tcb = Some(tcb);
     }
 

@@ -110,6 +110,11 @@ impl Text {
 
     /// Writes the bytes of `range`, all of them held, to `out`.
     pub fn read(&self, range: Range<u64>, out: &mut Vec<u8>) {
+        self.each(range, |bytes| out.extend_from_slice(bytes));
+    }
+
+    /// Gives the bytes of `range`, all of them held, to `take`, piece by piece.
+    pub fn each(&self, range: Range<u64>, mut take: impl FnMut(&[u8])) {
         let first = self
             .pieces
             .partition_point(|piece| piece.end <= range.start);
@@ -129,11 +134,15 @@ impl Text {
                 Some(Body { bytes, used }) => {
                     // The piece ends where what was used of its buffer ends.
                     let at = |offset: u64| used - (piece.end - offset) as usize;
-                    out.extend_from_slice(&bytes[at(from)..at(to)]);
+                    take(&bytes[at(from)..at(to)]);
                 }
                 None => {
                     let at = |offset: u64| copied_at + (offset - start) as usize;
-                    out.extend(self.copied.range(at(from)..at(to)));
+                    let (from, to) = (at(from), at(to));
+                    let (front, back) = self.copied.as_slices();
+                    let middle = front.len();
+                    take(&front[from.min(middle)..to.min(middle)]);
+                    take(&back[from.max(middle) - middle..to.max(middle) - middle]);
                     copied_at += (piece.end - start) as usize;
                 }
             }

@@ -47,7 +47,7 @@ impl Sender {
             bytes: 0,
             by_congestion: false,
             by_pace: false,
-            segment_bytes: self.mss.bytes(),
+            segment_bytes: self.segment_bytes(),
             least_bytes: self.least_bytes(),
         };
         let Some(log) = &self.log else {
@@ -103,9 +103,12 @@ impl Sender {
             return 0;
         }
         let places = log.recovery.room() as u64;
-        let room_bytes = (places * u64::from(self.mss.bytes())).saturating_sub(unsent_bytes);
+        let room_bytes = (places * u64::from(self.segment_bytes())).saturating_sub(unsent_bytes);
         match is_short {
-            true => room_bytes.min(SEND_BUFFER_BYTES.saturating_sub(log.text.len_bytes()) as u64),
+            true => {
+                let least = SEND_BUFFER_BYTES.max(self.mss.bytes().into());
+                room_bytes.min(least.saturating_sub(log.text.len_bytes()) as u64)
+            }
             false => room_bytes,
         }
     }
@@ -116,8 +119,8 @@ impl Sender {
         let half = (self.max_window_bytes / 2).min(u16::MAX.into()) as u16;
         match self.held_until {
             Some(_) => 0, // it has waited long enough
-            None if self.unacknowledged() > 0 => self.mss.bytes(),
-            None => self.mss.bytes().min(half),
+            None if self.unacknowledged() > 0 => self.segment_bytes(),
+            None => self.segment_bytes().min(half),
         }
     }
 

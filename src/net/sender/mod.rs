@@ -5,7 +5,8 @@
 //! [`recovery`](super::recovery), and smoltcp is told that it was acknowledged
 //! ([`Sender::shadow`]), so that a small buffer is enough for any window and
 //! smoltcp never sends anything twice. Only what the scoreboard has no room for
-//! stays smoltcp's own.
+//! stays smoltcp's own. Most text of a long response does not go through smoltcp at
+//! all (`aside`).
 //!
 //! Sequence numbers outside, offsets of 64 bits inside.
 //!
@@ -13,6 +14,7 @@
 //! has a socket; at rest the numbers here are all of it.
 
 mod allowance;
+mod aside;
 mod hear;
 
 use crate::net::congestion::pace::Pacer;
@@ -30,6 +32,9 @@ use smoltcp::time::{Duration, Instant};
 
 /// A pause below this is not worth a wake-up.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
+
+/// Payload of Ethernet's full packets, bytes.
+const ETHERNET_MSS: u16 = 1460;
 
 /// See the [module](self).
 pub struct Sender {
@@ -101,6 +106,15 @@ impl Sender {
     #[inline]
     pub fn packet_step(&self) -> usize {
         self.mss.step()
+    }
+
+    /// Payload of a full segment, bytes: four should fit into the peer's largest window,
+    /// lest each wait for the delayed ACK of the one before it, as long as they are larger
+    /// than Ethernet's.
+    #[inline]
+    pub fn segment_bytes(&self) -> u16 {
+        let quarter = (self.max_window_bytes / 4).clamp(ETHERNET_MSS.into(), u16::MAX.into());
+        self.mss.bytes().min(quarter as u16)
     }
 
     /// After the last byte that was handed over: where FIN will be.
@@ -218,10 +232,15 @@ impl Sender {
     /// smoltcp has sent text, or a FIN of ours has left behind all text.
     pub fn on_sent(&mut self, text: &TextSent, now: Instant) {
         let is_next = text.seq == self.sent;
-        let is_taken_over = self.taken_over() == text.seq;
         if !is_next || (self.window == 0 && text.bytes > 0) {
             return; // smoltcp's own business
         }
+        self.take_over(text, now);
+    }
+
+    /// The next text was sent, and is recovery's if there is a place for it.
+    fn take_over(&mut self, text: &TextSent, now: Instant) {
+        let is_taken_over = self.taken_over() == text.seq;
         self.sent = text.seq.wrapping_add(text.bytes);
         self.sent_at = now;
         self.pacer.spend(text.bytes.into());

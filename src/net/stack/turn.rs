@@ -45,6 +45,7 @@ impl<A: Application> Stack<A> {
         let packet = segment.map(|segment| connection.shadowed(segment, &mut self.packet));
         let mut device = Device::new(packet, sink, connection.link, self.mtu_bytes);
         device.stamps = connection.stamps(now);
+        device.aside_bytes = connection.aside_bytes();
         if packet.is_some() {
             connection.receive(interface, &mut device, now);
             // Making room for it may have taken the last frame.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::xsk::Wake;
 use crate::xsk::fake::{FRAME_BYTES, HEADROOM, open};
 
-fn pattern(seed: usize, len: usize) -> Vec<u8> {
+pub fn pattern(seed: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| (seed * 31 + at * 7) as u8).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Tests of rings and halves on anonymous memory, and of reception with a kernel.
 
+mod frags;
 mod halves;
 mod reception;
 mod ring;
