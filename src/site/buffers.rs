@@ -3,6 +3,7 @@
 //! A chunk is large enough that the allocator would ask the kernel for it and give it
 //! back each time, and to map, clear and unmap pages takes longer than to fill them.
 
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -12,30 +13,48 @@ use bytes::Bytes;
 const MOST: usize = 16;
 
 /// Buffers that nobody uses. Copies share them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+///
+/// File threads take them and may wait for each other; whoever sends from them, a
+/// worker, gives them back and never waits.
+#[derive(Debug, Clone)]
+pub(super) struct Buffers {
+    spare: Arc<Mutex<Receiver<Vec<u8>>>>,
+    home: SyncSender<Vec<u8>>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        let (home, spare) = sync_channel(MOST);
+        Buffers {
+            spare: Arc::new(Mutex::new(spare)),
+            home,
+        }
+    }
+}
 
 impl Buffers {
     /// An empty buffer with room for `len` bytes at least.
     pub(super) fn take(&self, len: usize) -> Vec<u8> {
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let large_enough = spare.pop().filter(|buffer| buffer.capacity() >= len);
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffer = spare.try_recv().ok();
         drop(spare);
-        large_enough.unwrap_or_else(|| Vec::with_capacity(len))
+        buffer
+            .filter(|buffer| buffer.capacity() >= len)
+            .unwrap_or_else(|| Vec::with_capacity(len))
     }
 
     /// What a buffer holds, as bytes that come back here with their last copy.
     pub(super) fn share(&self, bytes: Vec<u8>) -> Bytes {
         Bytes::from_owner(Lent {
             bytes,
-            home: self.clone(),
+            home: self.home.clone(),
         })
     }
 }
 
 struct Lent {
     bytes: Vec<u8>,
-    home: Buffers,
+    home: SyncSender<Vec<u8>>,
 }
 
 impl AsRef<[u8]> for Lent {
@@ -48,10 +67,8 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        let mut spare = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < MOST {
-            spare.push(bytes);
-        }
+        // There are enough of them.
+        let _ = self.home.try_send(bytes);
     }
 }
 
@@ -83,6 +100,7 @@ mod tests {
         assert!(buffers.take(1_000).capacity() >= 1_000);
         let many: Vec<Bytes> = (0..2 * MOST).map(|_| buffers.share(vec![1; 9])).collect();
         drop(many);
-        assert_eq!(buffers.0.lock().expect("no panic").len(), MOST);
+        let spare = buffers.spare.lock().expect("no panic");
+        assert_eq!(spare.try_iter().count(), MOST);
     }
 }

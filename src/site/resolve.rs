@@ -67,7 +67,8 @@ fn is_plain(relative: &[u8]) -> bool {
     let mut before = b'/';
     relative.iter().all(|&byte| {
         let begins = mem::replace(&mut before, byte) == b'/';
-        !matches!(byte, b'%' | 0) && !(begins && matches!(byte, b'/' | b'.'))
+        let is_special = matches!(byte, b'%' | 0) || (begins && matches!(byte, b'/' | b'.'));
+        !is_special
     })
 }
 
