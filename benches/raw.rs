@@ -127,7 +127,12 @@ fn main() -> ExitCode {
 fn open(device: &str, frame_bytes: u32) -> Result<Option<Xsk>, Failure> {
     // As in the server: a limit that stays is no reason to stop.
     let _ = xsk::raise_memlock();
-    let xsk = Xsk::open(&Config::new(device, 0))?;
+    let config = Config::new(device, 0);
+    let largest_bytes = config.largest_bytes.max(frame_bytes);
+    let xsk = Xsk::open(&Config {
+        largest_bytes,
+        ..config
+    })?;
     let capacity = xsk.tx.frame_capacity();
     if frame_bytes as usize > capacity {
         println!("refused frame_bytes={frame_bytes} capacity={capacity}");

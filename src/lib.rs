@@ -105,6 +105,31 @@
 //! from time-outs in a row; then recovery cuts what is in flight to pieces, and an
 //! `Interface` of a smaller MTU has smoltcp cut what follows so.
 //!
+//! # Where the time of a GET goes
+//!
+//! Instructions of a keep-alive GET of 1 KiB whose segment brings the ACK of the answer
+//! before (`scripts/instructions.sh` counts them, callgrind shows where):
+//!
+//! ```text
+//!   590  net::demux with the checksum, the flow looked up
+//! 1,030  the segment judged, its ACK told to recovery and congestion control
+//! 1,140  smoltcp takes the segment
+//! 2,660  HTTP: the head found and parsed, its path resolved, the entry looked up,
+//!          the response's head (that itself is ready: a copy and the date)
+//!   560  head and body handed over, and remembered in case they are lost
+//! 1,450  smoltcp makes the segment; half of it is the checksum
+//! 2,580  the turn around that: allowance, timers, lists, what recovery notes
+//! ------
+//! 10,010  in 1.5 µs; 10,490 before paths that need no decoding were left as they are,
+//!          the cache had its own hash, and a turn's second look was spared
+//! ```
+//!
+//! In the lab, where one core serves and the other asks, that and the rings are 3 to
+//! 4 µs of the 8 to 9 µs that a request takes of the server's core, for nothing is in
+//! the caches when its turn comes. 2 µs are system calls, most of them XSK's copy of the
+//! frame into an skb, and 3 µs the softirq that carries this to the client's TCP, on a
+//! veth still on the sender's core. The client's core is the busier one.
+//!
 //! # Rules of ownership
 //!
 //! - A frame ends in the pool, a ring or the kernel; frames in are frames out.
