@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{Client, Lab, responses};
+use common::{Client, Lab, content, get, responses};
 use std::fs;
 use std::path::Path;
 use xdphttpd::net::Duration;
 use xdphttpd::net::demux::ETHERNET_HEADER_BYTES;
-use xdphttpd::wire::{Impairments, SplitMix};
+use xdphttpd::wire::Impairments;
 
 const LARGE_BYTES: usize = 1_000_000;
 /// How long anything may take, and how often tests look.
@@ -26,16 +26,6 @@ fn narrow(path_mtu_bytes: usize) -> Impairments {
         black_hole_bytes: Some(ETHERNET_HEADER_BYTES + path_mtu_bytes),
         ..PATH
     }
-}
-
-fn content(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut random = SplitMix(seed);
-    (0..bytes).map(|_| random.next_u64() as u8).collect()
-}
-
-fn get(path: &str, last: bool) -> Vec<u8> {
-    let connection = if last { "close" } else { "keep-alive" };
-    format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: {connection}\r\n\r\n").into_bytes()
 }
 
 /// A server, one client, and the path from the one to the other.
@@ -64,7 +54,7 @@ impl Case {
             fs::write(root.path().join(Path::new(name)), body).expect("a test file");
         }
         let lab = Lab::new(root.path(), impairments, seed);
-        let client = Client::new(40_000, &get(path, last), false, seed, lab.now);
+        let client = Client::new(40_000, get(path, last).as_bytes(), false, seed, lab.now);
         Case {
             lab,
             clients: [client],
@@ -208,7 +198,7 @@ fn a_connection_that_sleeps_between_requests_keeps_its_small_segments() {
     case.until("sleep", |case| case.lab.stack.census().sockets == 0);
     assert_eq!(case.falls(), 1);
     let lost = case.lost();
-    case.clients[0].ask(&get("/b", true));
+    case.clients[0].ask(get("/b", true).as_bytes());
     case.until("the end", |case| case.clients[0].is_done());
     assert_eq!((case.falls(), case.lost()), (1, lost));
     assert!(case.bodies() == [first, second]);
@@ -225,7 +215,7 @@ fn the_fall_is_the_connections_own() {
     let lost = case.lost();
     case.clients = [Client::new(
         40_001,
-        &get("/a", true),
+        get("/a", true).as_bytes(),
         false,
         2,
         case.lab.now,

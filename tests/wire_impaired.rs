@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{Client, Lab, responses};
+use common::{Client, Lab, content, get, responses};
 use std::fs;
 use xdphttpd::net::Duration;
-use xdphttpd::wire::{Impairments, SplitMix, Tally};
+use xdphttpd::wire::{Impairments, Tally};
 
 const SEEDS: u64 = 200;
 
@@ -17,16 +17,6 @@ const BAD: Impairments = Impairments {
     corrupt: 0.002,
     ..Impairments::NONE
 };
-
-fn content(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut random = SplitMix(seed);
-    (0..bytes).map(|_| random.next_u64() as u8).collect()
-}
-
-fn get(path: &str, last: bool) -> String {
-    let connection = if last { "close" } else { "keep-alive" };
-    format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: {connection}\r\n\r\n")
-}
 
 fn balanced(tally: Tally) -> bool {
     tally.sent + tally.duplicated == tally.delivered + tally.lost

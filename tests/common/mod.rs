@@ -20,7 +20,7 @@ use xdphttpd::net::{
 };
 use xdphttpd::service::HttpService;
 use xdphttpd::site::{InlineLoader, Limits, Root, Site};
-use xdphttpd::wire::{Direction, Impairments};
+use xdphttpd::wire::{Direction, Impairments, SplitMix};
 
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 1);
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 11, 1, 2);
@@ -375,4 +375,16 @@ pub fn responses(mut stream: &[u8]) -> Vec<(u16, Vec<u8>)> {
         stream = &stream[head + length..];
     }
     found
+}
+
+/// So many bytes that follow from `seed`.
+pub fn content(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut random = SplitMix(seed);
+    (0..bytes).map(|_| random.next_u64() as u8).collect()
+}
+
+/// A GET, after which the connection is to be closed if it is the last.
+pub fn get(path: &str, last: bool) -> String {
+    let connection = if last { "close" } else { "keep-alive" };
+    format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: {connection}\r\n\r\n")
 }
