@@ -13,7 +13,7 @@ mod table;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::net::Ipv4Addr;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use table::{Table, request_frame};
 use xdphttpd::http::request::{Request, Slots};
 use xdphttpd::http::response::{self, Connection, End};
@@ -24,6 +24,7 @@ use xdphttpd::net::demux::{self, Flow};
 use xdphttpd::net::flow::FlowTable;
 use xdphttpd::net::{Policy, RxChecksum};
 use xdphttpd::site::resolve::resolve;
+use xdphttpd::xsk::fake;
 
 /// A head as browsers send it.
 const HEAD: &[u8] = b"GET /assets/app.3f2a.js?v=7 HTTP/1.1\r\nHost: www.example.org\r\n\
@@ -55,6 +56,61 @@ fn get(criterion: &mut Criterion) {
             });
         });
     }
+}
+
+/// Frames that pass the rings between two looks at the clock.
+const BATCH: usize = 64;
+
+/// Our side of the rings, a frame: received and given back, sent and reclaimed, published
+/// once a batch. The kernel's side runs off the clock.
+fn rings(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ring");
+    let frame = request_frame();
+    group.bench_function("receive", |bencher| {
+        let (mut rx, _tx, mut kernel) = fake::open(2_048, 2_048);
+        bencher.iter_custom(|frames| {
+            batches(frames, |batch| {
+                (0..batch).for_each(|_| assert!(kernel.receive(&frame)));
+                let start = Instant::now();
+                while let Some(frame) = rx.next() {
+                    black_box(rx.bytes(&frame));
+                    rx.recycle(frame);
+                }
+                rx.commit();
+                start.elapsed()
+            })
+        });
+    });
+    group.bench_function("transmit", |bencher| {
+        let (_rx, mut tx, mut kernel) = fake::open(2_048, 2_048);
+        bencher.iter_custom(|frames| {
+            batches(frames, |batch| {
+                let start = Instant::now();
+                for _ in 0..batch {
+                    let sent = tx.send(60, |bytes| bytes[0] = 1);
+                    assert!(sent.is_some(), "there are more frames than a batch has");
+                }
+                tx.commit();
+                let queued = start.elapsed();
+                while let Some((address, _)) = kernel.transmit() {
+                    kernel.complete(address);
+                }
+                let start = Instant::now();
+                assert_eq!(tx.reclaim(), batch);
+                queued + start.elapsed()
+            })
+        });
+    });
+}
+
+/// The time that so many frames take, a batch at a time.
+fn batches(frames: u64, mut pass: impl FnMut(usize) -> Duration) -> Duration {
+    let (whole, rest) = (frames as usize / BATCH, frames as usize % BATCH);
+    let mut elapsed = Duration::ZERO;
+    for batch in std::iter::repeat_n(BATCH, whole).chain([rest]) {
+        elapsed += pass(batch);
+    }
+    elapsed
 }
 
 fn look_up(criterion: &mut Criterion) {
@@ -143,5 +199,5 @@ fn heads(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(parts, demux, look_up, checksum, heads, get);
+criterion_group!(parts, rings, demux, look_up, checksum, heads, get);
 criterion_main!(parts);

@@ -1,10 +1,11 @@
 //! The kernel's part played on anonymous memory: both halves of an AF_XDP socket
-//! over rings that no kernel knows of, so that their tests need no device.
+//! over rings that no kernel knows of, so that their tests and benchmarks need no
+//! device.
 
 use std::cell::UnsafeCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
 use libxdp_sys::xdp_desc;
 use rustix::net::{AddressFamily, SocketType, socket, sockopt::socket_cookie};
@@ -18,10 +19,10 @@ use super::tx::Tx;
 use super::umem::Area;
 
 /// Where the kernel puts a received frame in its chunk: `XDP_PACKET_HEADROOM`.
-pub const HEADROOM: u64 = 256;
+pub(super) const HEADROOM: u64 = 256;
 
 /// A ring in ordinary memory.
-pub struct Ring<T> {
+pub(super) struct Ring<T> {
     producer: AtomicU32,
     consumer: AtomicU32,
     pub flags: AtomicU32,
@@ -55,8 +56,9 @@ impl<T: Copy> Ring<T> {
     }
 
     /// Moves the producer's index, behind its back.
+    #[cfg(test)]
     pub fn set_producer(&self, index: u32) {
-        self.producer.store(index, Ordering::Release);
+        self.producer.store(index, std::sync::atomic::Ordering::Release);
     }
 
     /// Both ends.
@@ -73,7 +75,7 @@ impl<T: Copy> Ring<T> {
 }
 
 /// The memory of a fake socket, and a real socket of no use but its cookie.
-pub struct Memory {
+pub(super) struct Memory {
     fill: Ring<u64>,
     rx: Ring<xdp_desc>,
     tx: Ring<xdp_desc>,
@@ -94,13 +96,14 @@ impl Link for Memory {
 
 /// The kernel's ends of the rings.
 pub struct Kernel {
-    pub fill: Cursor<u64, Consumer>,
-    pub rx: Cursor<xdp_desc, Producer>,
-    pub tx: Cursor<xdp_desc, Consumer>,
-    pub completion: Cursor<u64, Producer>,
-    pub memory: Arc<Memory>,
+    pub(super) fill: Cursor<u64, Consumer>,
+    pub(super) rx: Cursor<xdp_desc, Producer>,
+    pub(super) tx: Cursor<xdp_desc, Consumer>,
+    pub(super) completion: Cursor<u64, Producer>,
+    pub(super) memory: Arc<Memory>,
 }
 
+/// Size of a chunk.
 pub const FRAME_BYTES: u32 = 2048;
 const BLANK: xdp_desc = xdp_desc {
     addr: 0,
@@ -238,7 +241,8 @@ impl Kernel {
     }
 
     /// The flags of the fill and the TX ring.
-    pub fn flags(&self) -> (&AtomicU32, &AtomicU32) {
+    #[cfg(test)]
+    pub(super) fn flags(&self) -> (&AtomicU32, &AtomicU32) {
         (&self.memory.fill.flags, &self.memory.tx.flags)
     }
 }

@@ -58,6 +58,7 @@
 
 mod config;
 mod error;
+pub mod fake;
 mod frame;
 mod gather;
 mod large;
@@ -67,8 +68,6 @@ mod socket;
 mod tx;
 mod umem;
 
-#[cfg(test)]
-mod fake;
 #[cfg(test)]
 mod tests;
 
