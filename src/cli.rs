@@ -143,6 +143,14 @@ pub struct Site {
     #[arg(long)]
     pub list: bool,
 
+    /// Which symbolic links are followed [default: inside]
+    #[arg(long, value_name = "WHICH", value_enum)]
+    pub symlinks: Option<Symlinks>,
+
+    /// Serve files and directories whose names begin with a dot
+    #[arg(long)]
+    pub dotfiles: bool,
+
     /// What a directory is answered with: the first of these files that it has [default: index.html]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub index: Option<Vec<String>>,
@@ -200,6 +208,18 @@ pub struct Requests {
     /// The longest trailer section of a chunked body [default: 4KiB]
     #[arg(long, value_name = "SIZE")]
     pub max_trailer_bytes: Option<ByteSize>,
+}
+
+/// `--symlinks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Symlinks {
+    /// None: they count as not there
+    Never,
+    /// Those that stay beneath the root, each step of the way
+    Inside,
+    /// All, wherever they lead
+    Always,
 }
 
 /// `--compress`.

@@ -4,10 +4,12 @@ mod http_support;
 
 use http_support::{CLOSE, Client, DATE, Fixture, LAST_MODIFIED, assert_same, error, not_found};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use xdphttpd::http::Hosts;
 use xdphttpd::http::cors::{Allowed, Cors};
 use xdphttpd::http::hosts::Host;
+use xdphttpd::site::beneath::Symlinks;
+use xdphttpd::site::resolve::Dotfiles;
 use xdphttpd::site::{Compress, Field, InlineLoader, Pattern, Root, Rule, Settings};
 
 const NOSNIFF: &str = "X-Content-Type-Options: nosniff\r\n";
@@ -42,6 +44,67 @@ fn ok(fixture: &Fixture, name: &str, content_type: &str, fields: &str) -> Vec<u8
         etag(fixture, name),
     );
     [head.as_bytes(), &content].concat()
+}
+
+#[test]
+fn links_and_dotfiles_are_served_as_the_settings_say() {
+    let fixture = Fixture::new(&[
+        ("www/a.txt", b"a"),
+        ("www/.hidden", b"hidden"),
+        ("www/.well-known/key", b"key"),
+        ("secret", b"secret"),
+    ]);
+    let root = fixture.path().join("www");
+    symlink("a.txt", root.join("inside")).unwrap();
+    symlink("../secret", root.join("outside")).unwrap();
+    symlink(root.join("a.txt"), root.join("absolute")).unwrap();
+    use Dotfiles::{Hidden, Served};
+    use Symlinks::{Always, Inside, Never};
+    for (symlinks, dotfiles, found) in [
+        (Never, Hidden, &["/a.txt", "/.well-known/key"][..]),
+        (Inside, Hidden, &["/a.txt", "/.well-known/key", "/inside"]),
+        (
+            Always,
+            Hidden,
+            &["/a.txt", "/.well-known/key", "/inside", "/outside", "/absolute"],
+        ),
+        (
+            Inside,
+            Served,
+            &["/a.txt", "/.well-known/key", "/inside", "/.hidden"],
+        ),
+    ] {
+        let settings = Settings {
+            symlinks,
+            dotfiles,
+            list: true,
+            ..Settings::default()
+        };
+        let loader = InlineLoader::new(Root::open(&root).unwrap().with(settings));
+        let host = Host {
+            dotfiles,
+            lists: true,
+            ..Host::default()
+        };
+        let mut client = Client::new(loader);
+        client.hosts = Hosts::new(host);
+        for target in ["/a.txt", "/.well-known/key", "/.hidden", "/inside", "/outside", "/absolute"] {
+            let response = client.exchange(get(target, "").as_bytes());
+            let status = if found.contains(&target) { "200" } else { "404" };
+            let said = String::from_utf8_lossy(&response[9..12]);
+            assert_eq!(said, status, "{target} {symlinks:?} {dotfiles:?}");
+        }
+        // A listing shows what its links would get, and no hidden name.
+        let listing = client.exchange(get("/?json", "").as_bytes());
+        let listing = String::from_utf8_lossy(&listing);
+        for target in found.iter().filter(|target| !target.contains("well-known")) {
+            assert!(listing.contains(&format!("\"{}\"", &target[1..])), "{target}: {listing}");
+        }
+        let shows = |name: &str| listing.contains(&format!("\"{name}"));
+        assert_eq!(shows(".well-known"), dotfiles == Served, "{listing}");
+        assert_eq!(shows("outside"), symlinks == Always, "{listing}");
+        assert!(!shows("..\""), "{listing}");
+    }
 }
 
 #[test]

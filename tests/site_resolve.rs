@@ -1,11 +1,11 @@
 //! Paths to names.
 
 use proptest::prelude::*;
-use xdphttpd::site::resolve::{Refusal, resolve};
+use xdphttpd::site::resolve::{Dotfiles, Refusal, resolve};
 
 fn name(path: &[u8]) -> Result<String, Refusal> {
     let mut out = b"left over".to_vec();
-    resolve(path, &mut out).map(|()| String::from_utf8_lossy(&out).into_owned())
+    resolve(path, &mut out, Dotfiles::Hidden).map(|()| String::from_utf8_lossy(&out).into_owned())
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn names_what_the_path_says() {
 #[test]
 fn names_are_bytes() {
     let mut out = Vec::new();
-    resolve(b"/caf%E9", &mut out).unwrap();
+    resolve(b"/caf%E9", &mut out, Dotfiles::Hidden).unwrap();
     assert_eq!(out, b"caf\xE9");
 }
 
@@ -103,6 +103,28 @@ fn refuses_names_that_no_file_has_or_may_show() {
     }
 }
 
+#[test]
+fn dotfiles_are_names_as_any_other_where_they_are_served() {
+    let served = |path: &[u8]| {
+        let mut out = Vec::new();
+        resolve(path, &mut out, Dotfiles::Served)
+            .map(|()| String::from_utf8_lossy(&out).into_owned())
+    };
+    for (path, want) in [
+        ("/.htaccess", Ok(".htaccess")),
+        ("/a/%2egit/config", Ok("a/.git/config")),
+        ("/...", Ok("...")),
+        ("/a/..b/", Ok("a/..b/")),
+        ("/.", Ok("")),
+        ("/a/..", Ok("")),
+        ("/%2e%2e/a", Err(Refusal::Malformed)),
+        ("/..%2fa", Err(Refusal::NoSuchName)),
+    ] {
+        let want = want.map(str::to_owned);
+        assert_eq!(served(path.as_bytes()), want, "{path}");
+    }
+}
+
 /// Pieces that traversal attempts are made of.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -119,7 +141,7 @@ proptest! {
     fn no_name_leads_out_of_the_root(pieces in prop::collection::vec(piece(), 0..24)) {
         let path = [b"/".to_vec(), pieces.concat()].concat();
         let mut out = Vec::new();
-        if resolve(&path, &mut out).is_ok() {
+        if resolve(&path, &mut out, Dotfiles::Hidden).is_ok() {
             prop_assert!(!out.starts_with(b"/"));
             prop_assert!(!out.contains(&0));
             let name = out.strip_suffix(b"/").unwrap_or(&out);

@@ -3,11 +3,11 @@
 //! name.
 
 use std::path::Path;
-use xdphttpd::site::resolve::{Refusal, resolve};
+use xdphttpd::site::resolve::{Dotfiles, Refusal, resolve};
 
 pub fn run(_site: &Path, path: &[u8]) {
     let mut name = b"left over".to_vec();
-    let got = resolve(path, &mut name).map(|()| name.as_slice());
+    let got = resolve(path, &mut name, Dotfiles::Hidden).map(|()| name.as_slice());
     let want = named(path);
     assert_eq!(got, want.as_deref().map_err(|&refusal| refusal));
     let Ok(name) = want else { return };
@@ -22,7 +22,7 @@ pub fn run(_site: &Path, path: &[u8]) {
     }
     let again = escaped(&name);
     let mut second = Vec::new();
-    assert_eq!(resolve(&again, &mut second), Ok(()));
+    assert_eq!(resolve(&again, &mut second, Dotfiles::Hidden), Ok(()));
     assert_eq!(second, name);
 }
 

@@ -1,7 +1,7 @@
 //! The configuration file as it is written: its keys, and where in it each value stands.
 
 use super::policy::{AccessTable, AuthTable, RedirectTable, RewriteTable};
-use crate::cli::{self, Compress};
+use crate::cli::{self, Compress, Symlinks};
 use bytesize::ByteSize;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -23,6 +23,10 @@ pub struct Table {
     pub root: Option<PathBuf>,
     /// Whether directories without an index are listed.
     pub list: Option<bool>,
+    /// Which symbolic links are followed.
+    pub symlinks: Option<Symlinks>,
+    /// Whether files are served whose names begin with a dot.
+    pub dotfiles: Option<bool>,
     /// What directories are answered with.
     pub index: Option<Vec<Spanned<String>>>,
     /// How hard text is compressed.
@@ -140,6 +144,8 @@ impl From<(&cli::Site, &cli::Requests)> for Table {
         Table {
             root: flags.root.clone(),
             list: flags.list.then_some(true),
+            symlinks: flags.symlinks,
+            dotfiles: flags.dotfiles.then_some(true),
             index: flags
                 .index
                 .as_ref()

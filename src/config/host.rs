@@ -6,7 +6,9 @@ use super::policy;
 use crate::cli;
 use crate::http::cors::{Allowed, Cors, CorsError};
 use crate::http::{self, HostName, Status};
+use crate::site::beneath::Symlinks;
 use crate::site::prefixes::name_of;
+use crate::site::resolve::Dotfiles;
 use crate::site::{Compress, Field, FieldError, Pattern, Rule, Settings, field_name};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -127,6 +129,20 @@ impl Host {
         if let Some(list) = table.list {
             files.list = list;
             self.http.lists = list;
+        }
+        if let Some(symlinks) = table.symlinks {
+            files.symlinks = match symlinks {
+                cli::Symlinks::Never => Symlinks::Never,
+                cli::Symlinks::Inside => Symlinks::Inside,
+                cli::Symlinks::Always => Symlinks::Always,
+            };
+        }
+        if let Some(dotfiles) = table.dotfiles {
+            files.dotfiles = match dotfiles {
+                true => Dotfiles::Served,
+                false => Dotfiles::Hidden,
+            };
+            self.http.dotfiles = files.dotfiles;
         }
         if let Some(index) = &table.index {
             if let Some(bad) = index.iter().find(|name| !is_file_name(name.get_ref())) {

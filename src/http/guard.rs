@@ -60,7 +60,8 @@ impl Conn {
         credentials: Option<&[u8]>,
         cx: &mut Context<'_, L>,
     ) {
-        match resolve(target.path, &mut self.head) {
+        let dotfiles = cx.hosts.get(asked.host).dotfiles;
+        match resolve(target.path, &mut self.head, dotfiles) {
             Ok(()) => {}
             Err(Refusal::Malformed) => return self.fail(Status::BadRequest, asked, wishes, cx),
             Err(Refusal::NoSuchName) => return self.fail(Status::NotFound, asked, wishes, cx),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::cors::Cors;
 use super::policy::Policy;
 use crate::site::HostId;
+use crate::site::resolve::Dotfiles;
 
 /// The longest name that DNS has, in bytes without its final dot (RFC 1035 section 2.3.4).
 const MAX_NAME_BYTES: usize = 253;
@@ -21,6 +22,8 @@ pub struct Host {
     pub policy: Policy,
     /// Whether directories without an index are listed, as JSON too for who would rather have that.
     pub lists: bool,
+    /// Whether files are served whose names begin with a dot.
+    pub dotfiles: Dotfiles,
     /// Whose scripts may read it.
     pub cors: Option<Cors>,
     /// The files that tell of errors, by status.

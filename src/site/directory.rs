@@ -11,6 +11,7 @@ use super::coding::Coding;
 use super::compress;
 use super::files::{CACHED_FILE_BYTES, Found, Root, open_beneath};
 use super::listing::{Item, MAX_ITEMS, View, render};
+use super::resolve::Dotfiles;
 use super::settings::Compress;
 use super::version::{Loaded, Validator};
 
@@ -49,8 +50,7 @@ fn items(root: &Root, name: &[u8], directory: &OwnedFd) -> Result<(Vec<Item>, bo
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let bytes = entry.file_name().to_bytes();
-        // As `resolve` has it: names with a dot are not served.
-        if bytes.starts_with(b".") {
+        if is_hidden(root.settings.dotfiles, bytes) {
             continue;
         }
         // What vanished meanwhile, or leads out of the root, is not there.
@@ -74,6 +74,14 @@ fn items(root: &Root, name: &[u8], directory: &OwnedFd) -> Result<(Vec<Item>, bo
         });
     }
     Ok((items, false))
+}
+
+/// As [`resolve`](super::resolve::resolve) has it; the directory itself and what contains it are no entries.
+fn is_hidden(dotfiles: Dotfiles, name: &[u8]) -> bool {
+    match dotfiles {
+        Dotfiles::Hidden => name.starts_with(b"."),
+        Dotfiles::Served => matches!(name, b"." | b".."),
+    }
 }
 
 /// The entry `name` of a directory, or what it leads to within the root.

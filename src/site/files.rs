@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::buffers::Buffers;
@@ -18,13 +18,13 @@ use super::headers::Fields;
 use super::listing::View;
 use super::settings::{Compress, Settings};
 use super::version::{Loaded, Validator, Versions};
-use super::{compress, directory};
+use super::{beneath, compress, directory};
 
 /// Files up to this length are kept whole in memory; longer ones are read in chunks as they are sent. Most of a page's
 /// parts are smaller, and a connection never waits for the disk while it sends one.
 pub const CACHED_FILE_BYTES: u64 = 256 * 1024;
 
-/// Tries at a file that shrinks while it is read, or a lookup that races with a rename, before it counts as failed.
+/// Tries at a file that shrinks while it is read, before it counts as failed.
 const ATTEMPTS: usize = 4;
 
 /// The root cannot be served.
@@ -270,20 +270,9 @@ impl Regular {
     }
 }
 
-/// Opens `name` without ever leaving the root: not by `..`, not by a symbolic link, not by a magic link.
+/// Opens `name` without ever leaving the root: not by `..`, not by a symbolic link unless all are followed.
 pub(super) fn open_beneath(root: &Root, name: &[u8]) -> Result<OwnedFd, Errno> {
-    // NONBLOCK: opening a FIFO must not wait for its writer. NOCTTY: nor may a terminal become ours.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let mut outcome = Err(Errno::AGAIN);
-    for _ in 0..ATTEMPTS {
-        outcome = retry_on_intr(|| openat2(&root.directory, name, flags, Mode::empty(), within));
-        // AGAIN: a rename raced with the lookup of a `..` in a link (openat2(2)).
-        if !matches!(outcome, Err(Errno::AGAIN)) {
-            break;
-        }
-    }
-    outcome
+    beneath::open(root.directory.as_fd(), name, root.settings.symlinks)
 }
 
 /// Why bytes that a file was to hold could not be read.

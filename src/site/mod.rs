@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub mod beneath;
 mod buffers;
 mod cache;
 mod coding;

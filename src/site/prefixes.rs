@@ -4,11 +4,11 @@
 //! `/private/` and `/private/a`, however these are written, and not `/private-too`. They are of names, not of files: what
 //! covers `/a/index.html` does not cover `/a/`, nor `/a/index.html.gz`. Who guards something guards a directory.
 
-use super::resolve::resolve;
+use super::resolve::{Dotfiles, resolve};
 
 /// A path that no request can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no path of a site: it must begin with a slash and name no dotfile")]
+#[error("{0:?} is no path of a site: it must begin with a slash and stay beneath it")]
 pub struct PathError(pub String);
 
 /// The name that `path` stands for, as that of a request would be.
@@ -19,7 +19,8 @@ pub fn name_of(path: &str) -> Result<Vec<u8>, PathError> {
     let mut name = Vec::new();
     // What looks like a query would never be compared.
     let is_path = !path.contains(|c: char| c.is_control() || matches!(c, '?' | '#'));
-    match resolve(path.as_bytes(), &mut name) {
+    // A rule may be about what is hidden: it is no harm, and error pages may well be.
+    match resolve(path.as_bytes(), &mut name, Dotfiles::Served) {
         Ok(()) if is_path => Ok(name),
         _ => Err(PathError(path.to_owned())),
     }

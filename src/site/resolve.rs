@@ -3,7 +3,7 @@
 //! 1. The path splits at `/` (RFC 3986 section 3.3), before anything is decoded.
 //! 2. Each component is percent-decoded exactly once; names are bytes, so UTF-8 works raw and encoded alike.
 //! 3. Empty and `.` components vanish, `..` takes the component before it away (section 5.2.4).
-//! 4. What is left must not name a dotfile.
+//! 4. What is left must not name a dotfile, unless they are served.
 
 use std::mem;
 
@@ -21,6 +21,16 @@ pub enum Refusal {
 /// The one first component with a leading dot that is public by its purpose (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
 
+/// Whether names with a component that begins with a dot are served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dotfiles {
+    /// They are not, but for `.well-known` at the root.
+    #[default]
+    Hidden,
+    /// As any other.
+    Served,
+}
+
 /// Writes to `out` the name, relative to the root, that `path` (absolute, without its query) stands for.
 ///
 /// The name has neither empty nor dot components and no leading slash. It ends with a slash, or is empty, exactly
@@ -28,7 +38,7 @@ const WELL_KNOWN: &[u8] = b".well-known";
 ///
 /// # Errors
 /// [`Refusal`]; nothing that escapes the root is ever returned as a name.
-pub fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub fn resolve(path: &[u8], out: &mut Vec<u8>, dotfiles: Dotfiles) -> Result<(), Refusal> {
     out.clear();
     let relative = path.strip_prefix(b"/").ok_or(Refusal::Malformed)?;
     if is_plain(relative) {
@@ -58,7 +68,10 @@ pub fn resolve(path: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
     if !directory {
         out.pop();
     }
-    refuse_dotfiles(out)
+    match dotfiles {
+        Dotfiles::Hidden => refuse_dotfiles(out),
+        Dotfiles::Served => Ok(()),
+    }
 }
 
 /// Whether `relative` is its own name, as most are: nothing to decode, no component that vanishes but an empty last one,

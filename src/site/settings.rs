@@ -1,7 +1,9 @@
 //! How the files of one host are looked up and loaded.
 
+use super::beneath::Symlinks;
 use super::headers::Headers;
 use super::media_type::MediaTypes;
+use super::resolve::Dotfiles;
 
 /// Settings of a [`Root`](super::Root).
 #[derive(Debug, Clone)]
@@ -10,6 +12,10 @@ pub struct Settings {
     pub index: Vec<String>,
     /// Whether directories without an index are listed.
     pub list: bool,
+    /// Which symbolic links are followed.
+    pub symlinks: Symlinks,
+    /// Whether listings show files whose names begin with a dot.
+    pub dotfiles: Dotfiles,
     /// How hard text is compressed when it is loaded, unless there are sidecars.
     pub compress: Compress,
     /// What media types files have.
@@ -23,6 +29,8 @@ impl Default for Settings {
         Settings {
             index: vec!["index.html".to_owned()],
             list: false,
+            symlinks: Symlinks::default(),
+            dotfiles: Dotfiles::default(),
             compress: Compress::Best,
             media_types: MediaTypes::default(),
             headers: Headers::default(),
