@@ -180,7 +180,13 @@ fn heads(criterion: &mut Criterion) {
     });
     let mut name = Vec::with_capacity(64);
     criterion.bench_function("head/resolve", |bencher| {
-        bencher.iter(|| resolve(black_box(b"/assets/app.3f2a.js"), &mut name, Dotfiles::Hidden));
+        bencher.iter(|| {
+            resolve(
+                black_box(b"/assets/app.3f2a.js"),
+                &mut name,
+                Dotfiles::Hidden,
+            )
+        });
     });
     let date = Date::new(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
     let mut head = Vec::with_capacity(1_024);

@@ -283,6 +283,10 @@ pub struct Limits {
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub send_timeout: f64,
 
+    /// For the file system to answer: to open a file, or to read some of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 15.0)]
+    pub file_timeout: f64,
+
     /// The least speed of a response that has more to send, bytes a second over
     /// 60 s; 0: any
     #[arg(long, value_name = "BYTES", default_value_t = 128)]

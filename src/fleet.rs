@@ -9,7 +9,7 @@ use crate::net::figures::Listing;
 use crate::net::{Secret, Stack, StackConfig};
 use crate::relay::{self, Relay};
 use crate::service::HttpService;
-use crate::site::{Limits, PoolLoader, Roots, Site};
+use crate::site::{Limits, Patience, PoolLoader, Roots, Site};
 use crate::stats::Snapshot;
 use crate::worker::{self, Control, Remote, Waker, Worker};
 use crate::xsk::Xsk;
@@ -130,6 +130,8 @@ pub struct Serves {
     pub hosts: Arc<Hosts>,
     /// What requests may take.
     pub requests: http::Limits,
+    /// How much is asked of the file systems at once, and how long it may take.
+    pub patience: Patience,
 }
 
 /// The running workers.
@@ -216,8 +218,16 @@ impl Fleet {
         let body = move || {
             pin(queue, core);
             let wake = waker.clone();
-            let loader = PoolLoader::new(runtime, serves.roots, FILE_JOBS, move || wake.wake())
-                .with_passwords(serves.passwords);
+            let loader = PoolLoader::new(
+                runtime,
+                serves.roots,
+                FILE_JOBS,
+                serves.patience,
+                move || {
+                    wake.wake();
+                },
+            )
+            .with_passwords(serves.passwords);
             let site = Site::new(loader, Limits::default());
             let mut service = HttpService::new(site, body_bytes, SystemTime::now())
                 .with_hosts(serves.hosts)

@@ -14,7 +14,7 @@ use crate::http::rate::Limiter;
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
 use crate::report::{self, Ready, Reporter};
-use crate::site::{Root, Roots};
+use crate::site::{Patience, Root, Roots};
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
@@ -214,6 +214,11 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
             roots,
             hosts,
             requests: config.requests,
+            patience: Patience {
+                at_once: config::FILES_AT_ONCE,
+                lost: config::FILES_LOST,
+                limit: config.file_timeout,
+            },
         },
         config.body_bytes / queues.len(),
         log,

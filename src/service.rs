@@ -78,6 +78,7 @@ impl<L: Loader> HttpService<L> {
     /// sent. `wall` is asked only then.
     pub fn tick(&mut self, now: Instant, wall: impl FnOnce() -> SystemTime) {
         self.ticked_at = now;
+        self.site.tick(since_start(now));
         if let Some(log) = &mut self.log {
             log.flush(since_start(now));
         }
@@ -93,7 +94,8 @@ impl<L: Loader> HttpService<L> {
 
     /// When [`tick`](HttpService::tick) has more to do than to look at the clock.
     pub fn next_at(&self) -> Option<Instant> {
-        let at = self.log.as_ref()?.due_at()?;
+        let log = self.log.as_ref().and_then(Batch::due_at);
+        let at = log.into_iter().chain(self.site.next_at()).min()?;
         Some(Instant::from_micros(at.as_micros() as i64))
     }
 

@@ -218,6 +218,7 @@ impl Worker {
 
     /// One look at everything; whether there was anything.
     fn round(&mut self, now: Instant) -> Result<bool, Error> {
+        let is_late = self.stack.app.next_at().is_some_and(|at| at <= now);
         self.stack.app.tick(now, SystemTime::now);
         // First, so that those who wait for room have it before new frames do.
         self.stack.poll(now, &mut self.xsk.tx);
@@ -228,6 +229,10 @@ impl Worker {
             self.listen(now);
             self.deliver(now);
             self.receive_passed(now);
+        }
+        if is_late {
+            // What the file system did not answer in time was answered for it.
+            self.deliver(now);
         }
         let sent = self.send()?;
         if received > 0 {

@@ -66,7 +66,13 @@ fn links_and_dotfiles_are_served_as_the_settings_say() {
         (
             Always,
             Hidden,
-            &["/a.txt", "/.well-known/key", "/inside", "/outside", "/absolute"],
+            &[
+                "/a.txt",
+                "/.well-known/key",
+                "/inside",
+                "/outside",
+                "/absolute",
+            ],
         ),
         (
             Inside,
@@ -88,9 +94,20 @@ fn links_and_dotfiles_are_served_as_the_settings_say() {
         };
         let mut client = Client::new(loader);
         client.hosts = Hosts::new(host);
-        for target in ["/a.txt", "/.well-known/key", "/.hidden", "/inside", "/outside", "/absolute"] {
+        for target in [
+            "/a.txt",
+            "/.well-known/key",
+            "/.hidden",
+            "/inside",
+            "/outside",
+            "/absolute",
+        ] {
             let response = client.exchange(get(target, "").as_bytes());
-            let status = if found.contains(&target) { "200" } else { "404" };
+            let status = if found.contains(&target) {
+                "200"
+            } else {
+                "404"
+            };
             let said = String::from_utf8_lossy(&response[9..12]);
             assert_eq!(said, status, "{target} {symlinks:?} {dotfiles:?}");
         }
@@ -98,7 +115,10 @@ fn links_and_dotfiles_are_served_as_the_settings_say() {
         let listing = client.exchange(get("/?json", "").as_bytes());
         let listing = String::from_utf8_lossy(&listing);
         for target in found.iter().filter(|target| !target.contains("well-known")) {
-            assert!(listing.contains(&format!("\"{}\"", &target[1..])), "{target}: {listing}");
+            assert!(
+                listing.contains(&format!("\"{}\"", &target[1..])),
+                "{target}: {listing}"
+            );
         }
         let shows = |name: &str| listing.contains(&format!("\"{name}"));
         assert_eq!(shows(".well-known"), dotfiles == Served, "{listing}");

@@ -269,38 +269,39 @@ fn a_full_loader_refuses_what_is_not_in_memory_and_keeps_serving_what_is() {
 }
 
 #[test]
-fn reads_stand_in_line_instead_of_being_refused() {
+fn reads_come_back_to_who_asked_refused_or_not() {
     let content = vec![b'x'; 300 * 1024];
     let fixture = Fixture::new(&[("big", &content)]);
-    let (mut site, log) = site_with(
-        &fixture,
-        Limits {
-            reads: 2,
-            ..Limits::default()
-        },
-    );
+    let (mut site, log) = site_with(&fixture, Limits::default());
     let entry = get(&mut site, "big", START);
     let Entry::File(file) = &*entry else { panic!() };
     let Body::Open(open) = &file.identity.body else {
         panic!()
     };
-    log.borrow_mut().held = true;
-    for waiter in 0..5 {
-        site.read(open.clone(), waiter * 10, 10, Waiter(waiter));
-    }
-    site.forget(Waiter(3));
-    log.borrow_mut().held = false;
-    let mut served = Vec::new();
-    while let Some(Event::Chunk {
-        waiter,
-        offset,
-        result,
-    }) = site.poll()
-    {
-        assert_eq!(result.unwrap(), vec![b'x'; 10]);
-        served.push((waiter.0, offset));
-    }
-    assert_eq!(served, [(0, 0), (1, 10), (2, 20), (4, 40)]);
+    let mut ask = |site: &mut Site<TestLoader>, is_full| {
+        log.borrow_mut().full = is_full;
+        for waiter in 0..3 {
+            site.read(open.clone(), waiter * 10, 10, Waiter(waiter));
+        }
+        let events = std::iter::from_fn(|| site.poll()).map(|event| match event {
+            Event::Chunk {
+                waiter,
+                offset,
+                result,
+            } => (waiter.0, offset, result.map(|bytes| bytes.len())),
+            other => panic!("{other:?}"),
+        });
+        events.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ask(&mut site, false),
+        [(0, 0, Ok(10)), (1, 10, Ok(10)), (2, 20, Ok(10))]
+    );
+    let failed = Err(ReadError::Io(ErrorKind::Other));
+    assert_eq!(
+        ask(&mut site, true),
+        [(0, 0, failed), (1, 10, failed), (2, 20, failed)]
+    );
 }
 
 #[test]

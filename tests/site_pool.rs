@@ -11,8 +11,8 @@ use http_support::Fixture;
 use tokio::runtime::{Builder, Runtime};
 use xdphttpd::password::{Hash, Question};
 use xdphttpd::site::{
-    Body, Done, Entry, Event, Find, Found, HostId, Job, Limits, Loader, PoolLoader, ReadError,
-    Root, Roots, Site, Waiter,
+    Body, Done, Entry, Event, Find, Found, HostId, Job, Limits, Loader, Patience, PoolLoader,
+    ReadError, Root, Roots, Site, Waiter,
 };
 
 /// Long enough that only a lost wake-up exceeds it.
@@ -30,7 +30,13 @@ fn runtime() -> Runtime {
 fn loader(fixture: &Fixture, runtime: &Runtime, max_jobs: usize) -> (PoolLoader, Receiver<()>) {
     let (wake, woken) = channel();
     let root = Arc::new(Roots::from(Root::open(fixture.path()).unwrap()));
-    let loader = PoolLoader::new(runtime.handle().clone(), root, max_jobs, move || {
+    let patience = Patience {
+        at_once: 2,
+        lost: 0,
+        limit: PATIENCE,
+    };
+    let runtime = runtime.handle().clone();
+    let loader = PoolLoader::new(runtime, root, max_jobs, patience, move || {
         let _ = wake.send(());
     });
     (loader, woken)
@@ -113,6 +119,7 @@ fn no_more_jobs_are_taken_than_the_limit_allows() {
     let runtime = runtime();
     let (mut loader, woken) = loader(&fixture, &runtime, 3);
     let job = |name: &str| Job::Open {
+        waiter: None,
         host: HostId::DEFAULT,
         name: name.as_bytes().into(),
         known: None,

@@ -20,8 +20,14 @@ mod requests;
 
 /// How long responses in flight may take to finish after SIGTERM.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// Threads that open, stat and read files; a slow disk keeps that many busy.
-pub const FILE_THREADS: usize = 8;
+/// Threads that open, stat and read files at most, for all workers and mounts together.
+pub const FILE_THREADS: usize = 512;
+/// Of these, for one worker and one mount: a slow disk keeps that many busy.
+pub const FILES_AT_ONCE: usize = 8;
+/// Those of one worker and one mount that did not come back in time and are replaced by
+/// others: a mount that hangs costs so many threads, and what is on it by another name
+/// than its own, by a symbolic link, has others still.
+pub const FILES_LOST: usize = 24;
 /// Threads that compare passwords with their hashes, which is nothing but computing:
 /// so many processors at most can be kept busy by guesses.
 pub const PASSWORD_THREADS: usize = 2;
@@ -144,6 +150,8 @@ pub struct Config {
     /// Bytes of bodies on their way, over all workers, above which files are read
     /// in small pieces.
     pub body_bytes: usize,
+    /// How long the file system may take to answer.
+    pub file_timeout: Duration,
     /// Bytes a second that are sent on a connection at most.
     pub rate: Option<u64>,
     /// Bytes a second that are sent at most, over all workers.
@@ -210,6 +218,7 @@ impl Config {
             queue: cli.queue,
             limits,
             body_bytes,
+            file_timeout: time("file-timeout", cli.limits.file_timeout)?.into(),
             rate: rate("rate", cli.limits.rate)?,
             rate_total: rate("rate-total", cli.limits.rate_total)?,
             cores: cli.cores,
@@ -241,10 +250,6 @@ fn limits(flags: &cli::Limits) -> Result<(Limits, usize), Error> {
         true => Ok(number),
         false => Err(Error::Number { flag, number }),
     };
-    let time = |flag, seconds: f64| match (0.001..=MAX_TIMEOUT_S).contains(&seconds) {
-        true => Ok(net::Duration::from_micros((seconds * 1e6) as u64)),
-        false => Err(Error::Timeout { flag, seconds }),
-    };
     if flags.source_prefix > 32 {
         return Err(Error::Prefix(flags.source_prefix));
     }
@@ -271,6 +276,14 @@ fn limits(flags: &cli::Limits) -> Result<(Limits, usize), Error> {
         time_wait: time("time-wait", flags.time_wait)?,
     };
     Ok((limits, body_bytes))
+}
+
+/// A time of so many seconds.
+fn time(flag: &'static str, seconds: f64) -> Result<net::Duration, Error> {
+    match (0.001..=MAX_TIMEOUT_S).contains(&seconds) {
+        true => Ok(net::Duration::from_micros((seconds * 1e6) as u64)),
+        false => Err(Error::Timeout { flag, seconds }),
+    }
 }
 
 /// The bytes of `--memory`, which must suffice and exist.

@@ -1,5 +1,6 @@
 //! From a head to the beginning of its response: what [`Conn`] does between reading and sending.
 
+use std::io;
 use std::mem;
 use std::ops::Range;
 
@@ -139,6 +140,9 @@ impl Conn {
             (Entry::Directory, _) => self.answer_redirect(asked, cx),
             (Entry::NotFound, _) => self.answer_missing(asked, wishes, cx),
             (Entry::Forbidden, _) => self.fail(Status::Forbidden, asked, wishes, cx),
+            (Entry::Failed(io::ErrorKind::TimedOut), _) => {
+                self.fail(Status::GatewayTimeout, asked, wishes, cx)
+            }
             (Entry::Failed(_), _) => self.fail(Status::InternalServerError, asked, wishes, cx),
         }
     }

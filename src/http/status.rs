@@ -74,6 +74,8 @@ statuses! {
     NotImplemented = 501, "Not Implemented", "This server does not know what the request asks for.";
     /// Too much is being loaded already.
     ServiceUnavailable = 503, "Service Unavailable", "The server is busy. Please try again in a moment.";
+    /// The file system did not answer in time.
+    GatewayTimeout = 504, "Gateway Timeout", "The storage behind this server did not answer in time. Please try again later.";
     /// The version is neither 1.0 nor 1.1.
     VersionNotSupported = 505, "HTTP Version Not Supported", "This server speaks HTTP/1.1 and HTTP/1.0.";
 }

@@ -3,7 +3,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2, readlinkat};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2, readlinkat,
+};
 use rustix::io::{Errno, retry_on_intr};
 
 /// Tries at a name whose directories are being renamed.
@@ -20,9 +22,7 @@ const READ: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOCTTY);
 /// A look at what is there, whatever it is.
-const LOOK: OFlags = OFlags::PATH
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Which symbolic links are followed. Magic links, those of /proc, never are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -193,7 +193,10 @@ mod tests {
     #[test]
     fn links_are_followed_as_far_as_they_may_be() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
-        let (root, outside) = (temporary.path().join("www"), temporary.path().join("secret"));
+        let (root, outside) = (
+            temporary.path().join("www"),
+            temporary.path().join("secret"),
+        );
         fs::create_dir_all(root.join("deep/er")).expect("directories");
         fs::write(&outside, "secret").expect("a file");
         fs::write(root.join("file"), "file").expect("a file");
@@ -301,6 +304,9 @@ mod tests {
             return false;
         };
         let is_dots = path.as_os_str().as_bytes().ends_with(b".");
-        !is_dots && parent.canonicalize().is_ok_and(|parent| parent.starts_with(root))
+        !is_dots
+            && parent
+                .canonicalize()
+                .is_ok_and(|parent| parent.starts_with(root))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Buffers that are kept: as many as [`FILE_THREADS`](crate::config::FILE_THREADS) fill
+/// Buffers that are kept: as many as [`FILES_AT_ONCE`](crate::config::FILES_AT_ONCE) fill
 /// and some connections send from.
 const MOST: usize = 16;
 

@@ -16,6 +16,7 @@ use super::coding::Coding;
 use super::entry::Body;
 use super::headers::Fields;
 use super::listing::View;
+use super::mounts::DeviceId;
 use super::settings::{Compress, Settings};
 use super::version::{Loaded, Validator, Versions};
 use super::{beneath, compress, directory};
@@ -39,6 +40,8 @@ pub struct RootError {
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
+    /// Where it was when it was opened, without symbolic links.
+    pub(super) path: PathBuf,
     /// For the chunks of its files.
     buffers: Buffers,
     pub(super) settings: Settings,
@@ -54,6 +57,7 @@ impl Root {
         match openat(CWD, path, flags, Mode::empty()) {
             Ok(directory) => Ok(Root {
                 directory,
+                path: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
                 buffers: Buffers::default(),
                 settings: Settings::default(),
             }),
@@ -90,6 +94,14 @@ impl Root {
 pub struct OpenFile {
     fd: OwnedFd,
     buffers: Buffers,
+    device: DeviceId,
+}
+
+impl OpenFile {
+    /// The device of its file system.
+    pub(super) fn device(&self) -> DeviceId {
+        self.device
+    }
 }
 
 /// What a look at the file system found.
@@ -228,6 +240,7 @@ fn sidecars(root: &Root, name: &[u8], original: &Validator) -> Vec<(Coding, Regu
 struct Regular {
     fd: OwnedFd,
     buffers: Buffers,
+    device: DeviceId,
     validator: Validator,
 }
 
@@ -240,6 +253,7 @@ impl Regular {
             FileType::RegularFile => Ok(Regular {
                 fd,
                 buffers: root.buffers.clone(),
+                device: stat.st_dev,
                 validator: Validator::of(&stat),
             }),
             FileType::Directory => Err(Found::Directory),
@@ -252,8 +266,11 @@ impl Regular {
         for _ in 0..ATTEMPTS {
             let validator = self.validator;
             if validator.size_bytes > CACHED_FILE_BYTES {
-                let (fd, buffers) = (self.fd, self.buffers);
-                let body = Body::Open(Arc::new(OpenFile { fd, buffers }));
+                let body = Body::Open(Arc::new(OpenFile {
+                    fd: self.fd,
+                    buffers: self.buffers,
+                    device: self.device,
+                }));
                 return Ok(Loaded::own(validator, body));
             }
             let len = validator.size_bytes as usize;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Waiter;
 use super::files::{self, Found, OpenFile, ReadError};
 use super::host::{HostId, Roots};
 use super::version::Versions;
+use super::{Now, Waiter};
 use crate::password::Question;
 
 /// Something to be done where blocking does no harm.
@@ -17,6 +17,8 @@ use crate::password::Question;
 pub enum Job {
     /// Look a name and its sidecars up, and read those that are small.
     Open {
+        /// Who waits for it first; a look that nobody waits for has none.
+        waiter: Option<Waiter>,
         /// Whose name it is.
         host: HostId,
         /// The name, as [`resolve`](super::resolve::resolve) gave it; that of a directory perhaps with a
@@ -79,7 +81,9 @@ impl Job {
     /// Does the work; blocks as long as the file system does, or takes the processor for as long as a hash costs.
     pub fn run(self, roots: &Roots) -> Done {
         match self {
-            Job::Open { host, name, known } => {
+            Job::Open {
+                host, name, known, ..
+            } => {
                 let found = match roots.get(host) {
                     Some(root) => files::open(root, &name, known.as_deref()),
                     None => Found::NotFound,
@@ -105,16 +109,25 @@ impl Job {
 
     /// What has come of it if it could not be done.
     pub fn failed(&self) -> Done {
+        self.without_success(io::ErrorKind::Other)
+    }
+
+    /// What has come of it if it did not end in time.
+    pub fn too_late(&self) -> Done {
+        self.without_success(io::ErrorKind::TimedOut)
+    }
+
+    fn without_success(&self, why: io::ErrorKind) -> Done {
         match self {
             Job::Open { host, name, .. } => Done::Open {
                 host: *host,
                 name: name.clone(),
-                found: Found::Failed(io::ErrorKind::Other),
+                found: Found::Failed(why),
             },
             Job::Read { waiter, offset, .. } => Done::Read {
                 waiter: *waiter,
                 offset: *offset,
-                result: Err(ReadError::Io(io::ErrorKind::Other)),
+                result: Err(ReadError::Io(why)),
             },
             Job::Verify { key, .. } => Done::Verify {
                 key: *key,
@@ -134,6 +147,17 @@ pub trait Loader {
 
     /// A job that has been finished since, in any order.
     fn completed(&mut self) -> Option<Done>;
+
+    /// It is `now`: jobs submitted from here on begin now, and what has taken too long ends.
+    fn tick(&mut self, _now: Now) {}
+
+    /// When that has something to end.
+    fn next_at(&self) -> Option<Now> {
+        None
+    }
+
+    /// Nobody is behind `waiter` any more: reads for them need not begin.
+    fn forget(&mut self, _waiter: Waiter) {}
 }
 
 /// Does each job at once, in the calling thread, and reports it at the next [`completed`](Loader::completed): for

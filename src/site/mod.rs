@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +30,17 @@ mod entry;
 mod files;
 mod headers;
 mod host;
+mod lanes;
 pub mod listing;
 mod loader;
 mod media_type;
+mod mounts;
 mod pool;
 pub mod prefixes;
 pub mod resolve;
 pub mod rules;
 mod settings;
+mod turns;
 mod verify;
 mod version;
 
@@ -47,6 +51,7 @@ pub(crate) use entry::{VARY, http_date};
 pub use files::{CACHED_FILE_BYTES, Found, OpenFile, ReadError, Root, RootError};
 pub use headers::{Field, FieldError, Fields, Headers, Pattern, PatternError, Rule, field_name};
 pub use host::{HostId, Roots};
+pub use lanes::Patience;
 pub use listing::View;
 pub use loader::{Done, InlineLoader, Job, Loader};
 pub use media_type::{MediaTypeError, MediaTypes};
@@ -72,17 +77,13 @@ pub struct Waiter(pub u64);
 pub struct Limits {
     /// Entries in memory, in bytes.
     pub cache_bytes: u64,
-    /// Chunks being read at once; further ones stand in line. A response in progress cannot be refused, so this and
-    /// not the loader's own limit holds reads back, and leaves the loader room to open files meanwhile.
-    pub reads: usize,
 }
 
 impl Default for Limits {
-    /// 64 MiB, enough for the hot part of most sites, and 64 reads, more than a disk answers at once.
+    /// 64 MiB, enough for the hot part of most sites.
     fn default() -> Self {
         Limits {
             cache_bytes: 64 * 1024 * 1024,
-            reads: 64,
         }
     }
 }
@@ -153,12 +154,9 @@ struct Check {
 #[derive(Debug)]
 pub struct Site<L> {
     loader: L,
-    limits: Limits,
     cache: Cache,
     /// By host, as far as there was anything to check.
     checks: Vec<HashMap<Arc<[u8]>, Check>>,
-    reads_in_flight: usize,
-    reads_in_line: VecDeque<Job>,
     verifications: Verifications,
     events: VecDeque<Event>,
     /// Drawn when the site is made.
@@ -170,11 +168,8 @@ impl<L: Loader> Site<L> {
     pub fn new(loader: L, limits: Limits) -> Self {
         Site {
             loader,
-            limits,
             cache: Cache::new(limits.cache_bytes),
             checks: Vec::new(),
-            reads_in_flight: 0,
-            reads_in_line: VecDeque::new(),
             verifications: Verifications::default(),
             events: VecDeque::new(),
             secret: RandomState::new(),
@@ -197,13 +192,16 @@ impl<L: Loader> Site<L> {
 
     /// Asks for `len` bytes of `file` at `offset`; [`Event::Chunk`] brings them.
     pub fn read(&mut self, file: Arc<OpenFile>, offset: u64, len: usize, waiter: Waiter) {
-        self.reads_in_line.push_back(Job::Read {
+        let job = Job::Read {
             waiter,
             file,
             offset,
             len,
-        });
-        self.start_reads();
+        };
+        // A response in progress cannot be refused: loaders take every read.
+        if let Err(job) = self.loader.submit(job) {
+            self.take(job.failed());
+        }
     }
 
     /// The next thing that somebody waited for; `None` when nothing else has arrived.
@@ -212,25 +210,36 @@ impl<L: Loader> Site<L> {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            match self.loader.completed()? {
-                Done::Open { host, name, found } => self.finish_check(host, name, found),
-                Done::Read {
-                    waiter,
-                    offset,
-                    result,
-                } => {
-                    self.reads_in_flight -= 1;
-                    self.events.push_back(Event::Chunk {
-                        waiter,
-                        offset,
-                        result,
-                    });
-                }
-                Done::Verify { key, holds } => self.finish_verification(key, holds),
-            }
-            self.start_reads();
+            let done = self.loader.completed()?;
+            self.take(done);
             self.start_verifications();
         }
+    }
+
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::Open { host, name, found } => self.finish_check(host, name, found),
+            Done::Read {
+                waiter,
+                offset,
+                result,
+            } => self.events.push_back(Event::Chunk {
+                waiter,
+                offset,
+                result,
+            }),
+            Done::Verify { key, holds } => self.finish_verification(key, holds),
+        }
+    }
+
+    /// It is `now`: what the file system has not answered in time is answered for it, by [`poll`](Self::poll).
+    pub fn tick(&mut self, now: Now) {
+        self.loader.tick(now);
+    }
+
+    /// When that has something to do.
+    pub fn next_at(&self) -> Option<Now> {
+        self.loader.next_at()
     }
 
     /// Nobody is behind `waiter` any more. Takes time in proportion to what is outstanding, so it is meant for
@@ -239,8 +248,7 @@ impl<L: Loader> Site<L> {
         for check in self.checks.iter_mut().flat_map(HashMap::values_mut) {
             check.waiters.retain(|&other| other != waiter);
         }
-        self.reads_in_line
-            .retain(|job| !matches!(job, Job::Read { waiter: other, .. } if *other == waiter));
+        self.loader.forget(waiter);
         self.verifications.forget(waiter);
         self.events.retain(|event| event.waiter() != waiter);
     }
@@ -298,6 +306,7 @@ impl<L: Loader> Site<L> {
         if self
             .loader
             .submit(Job::Open {
+                waiter,
                 host,
                 name: name.clone(),
                 known: versions,
@@ -326,7 +335,9 @@ impl<L: Loader> Site<L> {
         let Some(entry) = entry else {
             return; // "unchanged" is never said of what was not known
         };
-        if let Entry::Failed(_) = *entry {
+        if let Entry::Failed(why) = *entry
+            && why != io::ErrorKind::TimedOut
+        {
             // Perhaps for want of descriptors, which files kept open would withhold for ever.
             self.cache.release_files();
         }
@@ -337,18 +348,5 @@ impl<L: Loader> Site<L> {
             entry: entry.clone(),
         });
         self.events.extend(events);
-    }
-
-    fn start_reads(&mut self) {
-        while self.reads_in_flight < self.limits.reads {
-            let Some(job) = self.reads_in_line.pop_front() else {
-                return;
-            };
-            if let Err(job) = self.loader.submit(job) {
-                self.reads_in_line.push_front(job);
-                return;
-            }
-            self.reads_in_flight += 1;
-        }
     }
 }

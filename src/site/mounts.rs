@@ -26,7 +26,11 @@ impl Mounts {
             if let Some(relative) = within(&point, root) {
                 // The last one at a place hides those before it.
                 beneath.insert(relative.into(), device);
-            } else if within(root, &point).is_some() && above.as_ref().is_none_or(|(longest, _)| *longest <= point.len()) {
+            } else if within(root, &point).is_some()
+                && above
+                    .as_ref()
+                    .is_none_or(|(longest, _)| *longest <= point.len())
+            {
                 above = Some((point.len(), device));
             }
         }

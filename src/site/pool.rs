@@ -1,5 +1,6 @@
 //! The loader of a running server: tokio's pool of blocking threads.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,33 +9,47 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::runtime::Handle;
 
 use super::host::Roots;
+use super::lanes::{Lanes, Number, Patience};
 use super::loader::{Done, Job, Loader};
+use super::mounts::DeviceId;
+use super::{Now, Waiter};
 
-/// Jobs that a worker may have outstanding. A thousand waiting requests mean a file system that has stalled or cannot
-/// keep up; further ones are better told to come back later.
+/// Looks at the file system that a worker may have outstanding. A thousand waiting requests mean one that has stalled
+/// or cannot keep up; further ones are better told to come back later.
 pub const MAX_JOBS: usize = 1024;
 
+/// A look that nobody waits for is in nobody's turn.
+const NOBODY: Waiter = Waiter(u64::MAX);
+
 /// Runs jobs on the blocking threads of a tokio runtime and wakes the worker when one is done.
+///
+/// Jobs for files stand in [`Lanes`], by mount; the runtime should have threads for all that these let run.
 pub struct PoolLoader {
     runtime: Handle,
     /// For passwords, which keep a thread busy for as long as somebody asks.
     passwords: Handle,
     roots: Arc<Roots>,
     wake: Arc<dyn Fn() + Send + Sync>,
-    sender: Sender<Done>,
-    receiver: Receiver<Done>,
-    outstanding: usize,
+    sender: Sender<(Option<Number>, Done)>,
+    receiver: Receiver<(Option<Number>, Done)>,
+    lanes: Lanes,
+    /// Passwords being compared.
+    questions: usize,
+    /// What was ended because its time was over.
+    too_late: VecDeque<Done>,
     max_jobs: usize,
+    now: Now,
 }
 
 impl PoolLoader {
-    /// A loader of files beneath `roots` that has at most `max_jobs` outstanding.
+    /// A loader of files beneath `roots` that has at most `max_jobs` outstanding, reads aside.
     ///
     /// `wake` is called on a pool thread after each completion can be collected; it must not block.
     pub fn new(
         runtime: Handle,
         roots: Arc<Roots>,
         max_jobs: usize,
+        patience: Patience,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let (sender, receiver) = channel();
@@ -45,8 +60,11 @@ impl PoolLoader {
             wake: Arc::new(wake),
             sender,
             receiver,
-            outstanding: 0,
+            lanes: Lanes::new(patience),
+            questions: 0,
+            too_late: VecDeque::new(),
             max_jobs,
+            now: Now::ZERO,
         }
     }
 
@@ -56,18 +74,19 @@ impl PoolLoader {
         self
     }
 
-    /// Jobs submitted and not yet collected.
+    /// Jobs submitted that have not ended.
     pub fn outstanding(&self) -> usize {
-        self.outstanding
+        self.lanes.outstanding() + self.questions
     }
-}
 
-impl Loader for PoolLoader {
-    fn submit(&mut self, job: Job) -> Result<(), Job> {
-        if self.outstanding >= self.max_jobs {
-            return Err(job);
+    /// Begins what may begin on a mount.
+    fn start(&mut self, device: Option<DeviceId>) {
+        while let Some((number, job)) = self.lanes.start(device) {
+            self.spawn(Some(number), job);
         }
-        self.outstanding += 1;
+    }
+
+    fn spawn(&self, number: Option<Number>, job: Job) {
         let (roots, sender, wake) = (self.roots.clone(), self.sender.clone(), self.wake.clone());
         let threads = match job {
             Job::Verify { .. } => &self.passwords,
@@ -77,18 +96,66 @@ impl Loader for PoolLoader {
             // A job that panicked has failed: who waits for it must not wait for ever.
             let failed = job.failed();
             let done = catch_unwind(AssertUnwindSafe(|| job.run(&roots))).unwrap_or(failed);
+            roots.look_at_mounts();
             // The receiver is gone when the worker has ended: then nobody waits.
-            if sender.send(done).is_ok() {
+            if sender.send((number, done)).is_ok() {
                 wake();
             }
         });
+    }
+}
+
+impl Loader for PoolLoader {
+    fn submit(&mut self, job: Job) -> Result<(), Job> {
+        let (device, owner) = match &job {
+            Job::Verify { .. } => {
+                self.questions += 1;
+                self.spawn(None, job);
+                return Ok(());
+            }
+            Job::Open { .. } if self.outstanding() >= self.max_jobs => return Err(job),
+            Job::Open {
+                host, name, waiter, ..
+            } => (self.roots.device_of(*host, name), waiter.unwrap_or(NOBODY)),
+            Job::Read { file, waiter, .. } => (Some(file.device()), *waiter),
+        };
+        self.lanes.push(device, owner, job, self.now);
+        self.start(device);
         Ok(())
     }
 
     fn completed(&mut self) -> Option<Done> {
-        let done = self.receiver.try_recv().ok()?;
-        self.outstanding -= 1;
-        Some(done)
+        loop {
+            if let Some(done) = self.too_late.pop_front() {
+                return Some(done);
+            }
+            let (number, done) = self.receiver.try_recv().ok()?;
+            let Some(number) = number else {
+                self.questions -= 1;
+                return Some(done);
+            };
+            let (device, is_wanted) = self.lanes.end(number);
+            self.start(device);
+            if is_wanted {
+                return Some(done);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.now = now;
+        while let Some((done, device)) = self.lanes.expire(now) {
+            self.too_late.push_back(done);
+            self.start(device);
+        }
+    }
+
+    fn next_at(&self) -> Option<Now> {
+        self.lanes.next_at()
+    }
+
+    fn forget(&mut self, waiter: Waiter) {
+        self.lanes.forget(waiter);
     }
 }
 
@@ -96,7 +163,8 @@ impl fmt::Debug for PoolLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolLoader")
             .field("roots", &self.roots)
-            .field("outstanding", &self.outstanding)
+            .field("lanes", &self.lanes)
+            .field("questions", &self.questions)
             .field("max_jobs", &self.max_jobs)
             .finish_non_exhaustive()
     }

@@ -10,7 +10,6 @@ pub struct Turns<O, T> {
     lines: HashMap<O, VecDeque<T>>,
     /// The owners that have something in line, whose turn is next first.
     order: VecDeque<O>,
-    len: usize,
 }
 
 impl<O, T> Default for Turns<O, T> {
@@ -18,7 +17,6 @@ impl<O, T> Default for Turns<O, T> {
         Turns {
             lines: HashMap::new(),
             order: VecDeque::new(),
-            len: 0,
         }
     }
 }
@@ -31,7 +29,6 @@ impl<O: Copy + Eq + Hash, T> Turns<O, T> {
             self.order.push_back(owner);
         }
         line.push_back(thing);
-        self.len += 1;
     }
 
     /// The next thing.
@@ -43,7 +40,6 @@ impl<O: Copy + Eq + Hash, T> Turns<O, T> {
             true => drop(self.lines.remove(&owner)),
             false => self.order.push_back(owner),
         }
-        self.len -= usize::from(thing.is_some());
         thing
     }
 
@@ -59,18 +55,12 @@ impl<O: Copy + Eq + Hash, T> Turns<O, T> {
             self.lines.remove(&owner);
             self.order.retain(|other| *other != owner);
         }
-        self.len -= removed;
         removed
-    }
-
-    /// How many are in line.
-    pub fn len(&self) -> usize {
-        self.len
     }
 
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.order.is_empty()
     }
 }
 
@@ -91,7 +81,6 @@ mod tests {
         turns.push('b', 10);
         turns.push('b', 11);
         turns.push('c', 20);
-        assert_eq!(turns.len(), 7);
         assert_eq!(drain(&mut turns), [0, 10, 20, 1, 11, 2, 3]);
         assert!(turns.is_empty() && turns.lines.is_empty());
         assert_eq!(turns.pop(), None);
@@ -117,7 +106,6 @@ mod tests {
         assert_eq!(turns.remove('a', |&number| number == 1), 1);
         assert_eq!(turns.remove('b', |_| true), 3);
         assert_eq!(turns.remove('c', |_| true), 0);
-        assert_eq!(turns.len(), 2);
         assert_eq!(drain(&mut turns), [0, 2]);
         assert!(turns.lines.is_empty());
     }

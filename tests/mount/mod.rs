@@ -53,10 +53,7 @@ impl Mount {
     /// Mounts one without files at the directory `at`.
     pub fn new(at: &Path) -> Mount {
         let mut config = Config::default();
-        config.mount_options = vec![
-            MountOption::RO,
-            MountOption::FSName("troubled".to_owned()),
-        ];
+        config.mount_options = vec![MountOption::RO, MountOption::FSName("troubled".to_owned())];
         config.acl = SessionACL::All;
         let files = Files::default();
         let session = fuser::spawn_mount(files.clone(), at, &config);
@@ -218,7 +215,8 @@ impl Files {
                 Some(Trouble::Hang) => Duration::from_secs(3_600),
                 Some(Trouble::Delay(time)) => time.saturating_sub(began.elapsed()),
                 Some(Trouble::Rate(rate)) => {
-                    let line = *until.get_or_insert_with(|| state.stand_in_line(&name, len_bytes, rate));
+                    let line =
+                        *until.get_or_insert_with(|| state.stand_in_line(&name, len_bytes, rate));
                     line.saturating_duration_since(Instant::now())
                 }
             };
@@ -258,7 +256,12 @@ impl State {
 
     fn attributes(&self, ino: u64) -> Result<FileAttr, Errno> {
         if INodeNo(ino) == INodeNo::ROOT {
-            return Ok(attributes(ino, FileType::Directory, 0, SystemTime::UNIX_EPOCH));
+            return Ok(attributes(
+                ino,
+                FileType::Directory,
+                0,
+                SystemTime::UNIX_EPOCH,
+            ));
         }
         let node = self.nodes.get(&ino).ok_or(Errno::ENOENT)?;
         Ok(attributes(
@@ -284,7 +287,11 @@ fn attributes(ino: u64, kind: FileType, size: u64, time: SystemTime) -> FileAttr
         ctime: time,
         crtime: time,
         kind,
-        perm: if kind == FileType::Directory { 0o755 } else { 0o644 },
+        perm: if kind == FileType::Directory {
+            0o755
+        } else {
+            0o644
+        },
         nlink: 1,
         uid: 0,
         gid: 0,
@@ -376,7 +383,10 @@ impl Filesystem for Files {
             let dots = [".", ".."].map(|name| (name.into(), ino.0, FileType::Directory));
             let names = state.names.iter();
             let files = names.map(|(name, &ino)| (name.clone(), ino, FileType::RegularFile));
-            for (at, (name, ino, kind)) in (1..).zip(dots.into_iter().chain(files)).skip(offset as usize) {
+            for (at, (name, ino, kind)) in (1..)
+                .zip(dots.into_iter().chain(files))
+                .skip(offset as usize)
+            {
                 if reply.add(INodeNo(ino), at, kind, name) {
                     break;
                 }

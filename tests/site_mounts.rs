@@ -1,0 +1,194 @@
+//! A mount beneath the root that fails and hangs, and what is beside it. Needs root and
+//! /dev/fuse.
+
+mod http_support;
+mod mount;
+
+use http_support::Fixture;
+use mount::{Mount, Op, Trouble, content};
+use std::fs;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
+use xdphttpd::site::{
+    Body, Entry, Event, Find, HostId, Limits, Patience, PoolLoader, ReadError, Root, Roots, Site,
+    Waiter,
+};
+
+/// Long enough that only what never comes exceeds it.
+const LONG: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_millis(300);
+const LARGE_BYTES: u64 = 1_000_000;
+
+/// A site with a file of its own, and one on the mount `jfs`.
+struct Front {
+    site: Site<PoolLoader>,
+    woken: Receiver<()>,
+    began: Instant,
+    mount: Mount,
+    runtime: Runtime,
+    _fixture: Fixture,
+}
+
+impl Front {
+    fn new() -> Front {
+        let fixture = Fixture::new(&[("index.html", b"here")]);
+        fs::create_dir(fixture.path().join("jfs")).expect("a directory");
+        let mount = Mount::new(&fixture.path().join("jfs"));
+        mount.files().put("small", 1, 1_000);
+        mount.files().put("large", 2, LARGE_BYTES);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(64)
+            .build()
+            .expect("threads");
+        let (wake, woken) = channel();
+        let patience = Patience {
+            at_once: 2,
+            lost: 2,
+            limit: LIMIT,
+        };
+        let roots = Arc::new(Roots::from(Root::open(fixture.path()).expect("a root")));
+        let loader = PoolLoader::new(runtime.handle().clone(), roots, 64, patience, move || {
+            let _ = wake.send(());
+        });
+        Front {
+            site: Site::new(loader, Limits::default()),
+            woken,
+            began: Instant::now(),
+            mount,
+            runtime,
+            _fixture: fixture,
+        }
+    }
+
+    fn ask(&mut self, name: &str, waiter: u64) {
+        let now = self.began.elapsed();
+        self.site.tick(now);
+        let found = self
+            .site
+            .find(HostId::DEFAULT, name.as_bytes(), Waiter(waiter), now);
+        assert!(matches!(found, Find::Pending), "{name}: {found:?}");
+    }
+
+    /// The next event, waited for as a worker does.
+    fn next(&mut self) -> Event {
+        let gives_up = Instant::now() + LONG;
+        loop {
+            self.site.tick(self.began.elapsed());
+            if let Some(event) = self.site.poll() {
+                return event;
+            }
+            assert!(Instant::now() < gives_up, "nothing comes");
+            let due = self.site.next_at().unwrap_or(self.began.elapsed() + LONG);
+            let _ = self
+                .woken
+                .recv_timeout(due.saturating_sub(self.began.elapsed()));
+        }
+    }
+
+    /// Who gets what next, in words.
+    fn next_entry(&mut self) -> (u64, String) {
+        match self.next() {
+            Event::Entry { waiter, entry } => (waiter.0, describe(&entry)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        // Threads that hang in it would keep the runtime.
+        self.mount.files().heal();
+        let _ = &self.runtime;
+    }
+}
+
+fn describe(entry: &Entry) -> String {
+    match entry {
+        Entry::File(file) => match &file.identity.body {
+            Body::Memory(bytes) => format!("{} bytes", bytes.len()),
+            Body::Open(_) => format!("{} bytes, open", file.identity.length()),
+        },
+        Entry::Failed(kind) => kind.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_mount_that_hangs_is_waited_for_no_longer_than_the_limit_and_by_nobody_else() {
+    let mut front = Front::new();
+    front.mount.files().trouble(Op::LookUp, None, Trouble::Hang);
+    // More than may run at once, or be lost.
+    for waiter in 0..8 {
+        front.ask(&format!("jfs/{waiter}"), waiter);
+    }
+    front.ask("index.html", 100);
+    assert_eq!(front.next_entry(), (100, "4 bytes".to_owned()));
+    let late = ErrorKind::TimedOut.to_string();
+    let mut answered: Vec<u64> = (0..8)
+        .map(|_| {
+            let (waiter, what) = front.next_entry();
+            assert_eq!(what, late, "{waiter}");
+            waiter
+        })
+        .collect();
+    answered.sort_unstable();
+    assert_eq!(answered, [0, 1, 2, 3, 4, 5, 6, 7]);
+    // It goes on hanging, and the rest of the site goes on.
+    front.ask("jfs/small", 9);
+    front.ask("nothing", 101);
+    assert_eq!(front.next_entry(), (101, "NotFound".to_owned()));
+    assert_eq!(front.next_entry(), (9, late));
+    // It answers again.
+    front.mount.files().heal();
+    let healed = Instant::now();
+    loop {
+        front.ask("jfs/small", 10);
+        match front.next_entry() {
+            (10, what) if what == "1000 bytes" => break,
+            other => assert!(healed.elapsed() < LONG, "{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_read_that_hangs_ends_in_time_and_one_that_fails_at_once() {
+    let mut front = Front::new();
+    front.ask("jfs/large", 1);
+    let Event::Entry { entry, .. } = front.next() else {
+        panic!("an entry was asked for");
+    };
+    let Entry::File(file) = &*entry else {
+        panic!("{entry:?}");
+    };
+    let Body::Open(open) = &file.identity.body else {
+        panic!("it is too large for memory");
+    };
+    let chunk = |front: &mut Front, offset| {
+        front.site.read(open.clone(), offset, 10_000, Waiter(1));
+        match front.next() {
+            Event::Chunk {
+                offset: at, result, ..
+            } => {
+                assert_eq!(at, offset);
+                result
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let got = chunk(&mut front, 0).expect("the first bytes");
+    assert_eq!(got[..], content(2, 0..10_000));
+    // Beyond what the kernel has read ahead.
+    front.mount.files().trouble(Op::Read, None, Trouble::Fail);
+    let failed = chunk(&mut front, 600_000).expect_err("it fails");
+    assert!(matches!(failed, ReadError::Io(_)), "{failed:?}");
+    front.mount.files().trouble(Op::Read, None, Trouble::Hang);
+    let late = chunk(&mut front, 900_000).expect_err("it hangs");
+    assert_eq!(late, ReadError::Io(ErrorKind::TimedOut));
+    front.mount.files().heal();
+    let got = chunk(&mut front, 300_000).expect("it has come back");
+    assert_eq!(got[..], content(2, 300_000..310_000));
+}
