@@ -97,7 +97,8 @@ pub struct Cli {
     #[arg(long, value_name = "ALGORITHM", value_enum, default_value_t = Congestion::Cubic)]
     pub congestion: Congestion,
 
-    /// Processors for the workers, in queue order [default: 0, 1, … as allowed]
+    /// Processors for the workers, in queue order [default: as allowed, those of the
+    /// device's NUMA node first]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub cores: Vec<usize>,
 
@@ -125,6 +126,10 @@ pub struct Cli {
     /// What a request may take
     #[command(flatten)]
     pub requests: Requests,
+
+    /// The memory of packets
+    #[command(flatten)]
+    pub packets: Packets,
 
     /// How many, how much, how long
     #[command(flatten)]
@@ -200,6 +205,33 @@ pub struct Requests {
     /// The longest trailer section of a chunked body [default: 4KiB]
     #[arg(long, value_name = "SIZE")]
     pub max_trailer_bytes: Option<ByteSize>,
+}
+
+/// The flags of the memory that a queue's packets are in, and of the rings to and from
+/// the kernel.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Packets, for each queue")]
+pub struct Packets {
+    /// Packets that may wait to be looked at; a power of two
+    #[arg(long, value_name = "N", default_value_t = 2_048)]
+    pub rx_ring: u32,
+
+    /// Packets that may wait to be sent; a power of two
+    #[arg(long, value_name = "N", default_value_t = 2_048)]
+    pub tx_ring: u32,
+
+    /// Frames that packets are received into
+    #[arg(long, value_name = "N", default_value_t = 2_048)]
+    pub fill_frames: u32,
+
+    /// Size of a frame, 2048 or 4096; larger packets take several
+    #[arg(long, value_name = "BYTES", default_value_t = 4_096)]
+    pub frame_bytes: u32,
+
+    /// Frames in huge pages of 2 MiB, which vm.nr_hugepages sets aside, if there are
+    /// enough
+    #[arg(long)]
+    pub hugepages: bool,
 }
 
 /// `--compress`.

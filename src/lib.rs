@@ -50,7 +50,8 @@
 //! `main → server → fleet → worker → {xsk, net, service → {http, site}}`. [`xsk`] and
 //! [`xdp`] know nothing above them and hold all `unsafe` code. [`net`] knows
 //! frames, not rings; [`http`] and [`site`] know no network. [`stats`] and the
-//! types of [`config`], the [`calendar`] and [`password`]s are for everyone. Each outside
+//! types of [`config`], the [`calendar`] and [`password`]s are for everyone; where memory and
+//! processors are best, [`numa`] tells [`server`]. Each outside
 //! library has one owner: etherparse [`net::demux`], httparse `http::request`, base64
 //! [`http::auth`], bcrypt [`password`], toml [`config`], globset [`site`], smoltcp [`net`],
 //! libxdp and libbpf [`xsk`] and [`xdp`], tokio [`server`] and the file loader, never the
@@ -152,6 +153,7 @@ pub mod config;
 pub mod fleet;
 pub mod http;
 pub mod net;
+pub mod numa;
 pub mod password;
 pub mod relay;
 pub mod report;

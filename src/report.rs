@@ -2,6 +2,7 @@
 //! connections when they are asked for.
 
 mod connections;
+mod memory;
 mod recovery;
 
 use crate::config::Config;
@@ -9,7 +10,7 @@ use crate::net::figures::Listing;
 use crate::net::recovery::Tally;
 use crate::stats::{Snapshot, total};
 use crate::xdp::{Attachment, Device, Mode, Verdicts};
-use crate::xsk::Xsk;
+use crate::xsk::{Memory, Xsk};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -38,6 +39,8 @@ impl Ready {
                 device.name
             );
         }
+        let memory: Vec<Memory> = sockets.iter().map(Xsk::memory).collect();
+        memory::note(&device.name, &memory);
         if !attachment.has_frags() && config.object.is_none() {
             tracing::info!(
                 "{}: frames of one buffer only, for XDP with several was not to be had",

@@ -7,12 +7,14 @@
 //! dying, in whatever way) gives the device back.
 
 use crate::access_log::{self, Log};
+use crate::config::packets::{self, check_memory};
 use crate::config::{self, Config};
 use crate::fleet::{self, Fleet, Serves};
 use crate::http::Hosts;
 use crate::http::rate::Limiter;
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
+use crate::numa::Place;
 use crate::report::{self, Ready, Reporter};
 use crate::site::{Root, Roots};
 use crate::xdp::device::inspect;
@@ -22,6 +24,7 @@ use rustix::fd::AsFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -74,6 +77,9 @@ pub enum Error {
     /// The AF_XDP side failed.
     #[error(transparent)]
     Xsk(#[from] xsk::Error),
+    /// Packets would take too much memory.
+    #[error(transparent)]
+    Packets(#[from] packets::Error),
     /// The root cannot be served.
     #[error(transparent)]
     Root(#[from] crate::site::RootError),
@@ -181,17 +187,23 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
     let mut watch = Watch::open(inspect(&config.dev).await?.ifindex).await?;
     let device = inspect(&config.dev).await?;
     let queues = check(config, &device)?;
-    let cores = fleet::cores(&config.cores, queues.len())?;
+    check_memory(&socket(config, &device, 0), queues.len())?;
+    let place = Place::of(Path::new("/sys"), &device.name);
+    let cores = fleet::cores(&place.cores(&config.cores), queues.len())?;
     let program = load(config, &device)?;
     let attachment = attach(config, &device, &program, &queues)?;
 
-    check_mtu(&device, &attachment)?;
+    check_mtu(config, &device, &attachment)?;
     let copy = match (config.copy, attachment.mode()) {
         // Zero copy needs the driver's own XDP.
         (CopyMode::Auto, xdp::Mode::Generic) => CopyMode::Copy,
         (copy, _) => copy,
     };
-    let sockets = open_sockets(&device, &queues, copy)?;
+    let sockets = open_sockets(&queues, |queue| xsk::Config {
+        copy,
+        node: place.node,
+        ..socket(config, &device, queue)
+    })?;
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
     }
@@ -273,11 +285,11 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
 }
 
 /// Whether packets of the device's MTU can be received and sent.
-fn check_mtu(device: &Device, attachment: &Attachment) -> Result<(), Error> {
+fn check_mtu(config: &Config, device: &Device, attachment: &Attachment) -> Result<(), Error> {
     let most = match attachment.has_frags() {
         true => xsk::MAX_FRAME,
         // An XDP program that sees one buffer only has frames of one chunk.
-        false => xsk::Config::new(device.name.clone(), 0).receivable_bytes(),
+        false => config.packets.socket(&device.name, 0).receivable_bytes(),
     } - ETHERNET_HEADER_BYTES as u32;
     match device.mtu > most {
         true => Err(Error::Mtu {
@@ -327,23 +339,29 @@ fn attach(
     let attach = |force| program.attach(device.ifindex, &device.name, config.mode, force);
     match attach(false) {
         Err(xdp::Error::Occupied { .. }) if config.force => {
-            drop(open_sockets(device, queues, CopyMode::Copy)?);
+            // On ordinary pages: huge ones are not free again at once.
+            drop(open_sockets(queues, |queue| xsk::Config {
+                copy: CopyMode::Copy,
+                hugepages: false,
+                ..socket(config, device, queue)
+            })?);
             Ok(attach(true)?)
         }
         attached => Ok(attached?),
     }
 }
 
-fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<Xsk>, Error> {
-    let open = |&queue: &u32| {
-        let wanted = xsk::Config {
-            copy,
-            largest_bytes: device.mtu + ETHERNET_HEADER_BYTES as u32,
-            ..xsk::Config::new(device.name.clone(), queue)
-        };
-        Ok(Xsk::open(&wanted)?)
-    };
+fn open_sockets(queues: &[u32], socket: impl Fn(u32) -> xsk::Config) -> Result<Vec<Xsk>, Error> {
+    let open = |&queue: &u32| Ok(Xsk::open(&socket(queue))?);
     queues.iter().map(open).collect()
+}
+
+/// The settings of a socket as far as they don't depend on how the program is attached.
+fn socket(config: &Config, device: &Device, queue: u32) -> xsk::Config {
+    xsk::Config {
+        largest_bytes: device.mtu + ETHERNET_HEADER_BYTES as u32,
+        ..config.packets.socket(&device.name, queue)
+    }
 }
 
 /// The device while it is served, as far as it changes.

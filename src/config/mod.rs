@@ -6,6 +6,7 @@ use crate::cli::{self, Cli};
 use crate::http;
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
 pub use host::Host;
+pub use packets::Packets;
 
 use bytesize::ByteSize;
 use rustix::system::sysinfo;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub mod error;
 mod file;
 pub mod host;
+pub mod packets;
 mod policy;
 mod requests;
 
@@ -97,6 +99,9 @@ pub enum Error {
         /// What there is.
         machine: ByteSize,
     },
+    /// The memory of packets cannot be so.
+    #[error(transparent)]
+    Packets(#[from] packets::Error),
     /// The configuration file is none.
     #[error(transparent)]
     File(#[from] file::ReadError),
@@ -129,6 +134,8 @@ pub struct Config {
     pub force: bool,
     /// AF_XDP mode.
     pub copy: CopyMode,
+    /// Memory and rings of each queue.
+    pub packets: Packets,
     /// The only RX queue to serve, or all.
     pub queue: Option<u32>,
     /// How long to spin before sleeping.
@@ -208,6 +215,7 @@ impl Config {
             any_address: cli.any_address,
             force: cli.force,
             queue: cli.queue,
+            packets: Packets::new(&cli.packets)?,
             limits,
             body_bytes,
             rate: rate("rate", cli.limits.rate)?,
@@ -277,10 +285,7 @@ fn limits(flags: &cli::Limits) -> Result<(Limits, usize), Error> {
 fn memory(memory: ByteSize, connections: usize) -> Result<usize, Error> {
     let least = pool::least_bytes(connections) as u64;
     let least = least + least.div_ceil(BODY_SHARE as u64 - 1);
-    let machine = {
-        let info = sysinfo();
-        info.totalram as u64 * u64::from(info.mem_unit)
-    };
+    let machine = sysinfo_bytes();
     if memory.as_u64() < least {
         return Err(Error::Memory {
             memory,
@@ -295,6 +300,12 @@ fn memory(memory: ByteSize, connections: usize) -> Result<usize, Error> {
         });
     }
     Ok(memory.as_u64() as usize)
+}
+
+/// The machine's memory.
+fn sysinfo_bytes() -> u64 {
+    let info = sysinfo();
+    info.totalram as u64 * u64::from(info.mem_unit)
 }
 
 #[cfg(test)]

@@ -10,7 +10,11 @@ const MIN_FRAME_BYTES: u32 = 2048;
 const MAX_FRAME_BYTES: u32 = 4096;
 /// A quarter of a million descriptors: 1 GiB of frames, far more than any
 /// device's own ring, and every address of a UMEM then fits 32 bits.
-const MAX_RING: u32 = 1 << 18;
+pub const MAX_RING: u32 = 1 << 18;
+
+/// Chunks that a frame may take: the pages of a `struct sk_buff`, `CONFIG_MAX_SKB_FRAGS`
+/// unless a kernel was built with more.
+const MAX_CHUNKS: u32 = 17;
 
 /// The largest frame: an IPv4 packet's length is a number of 16 bits.
 pub const MAX_FRAME: u32 = 14 + u16::MAX as u32;
@@ -54,6 +58,10 @@ pub struct Config {
     /// The largest frame to send or receive, in bytes with its Ethernet header. One
     /// that does not fit into a chunk takes several (`XDP_USE_SG`, Linux 6.6).
     pub largest_bytes: u32,
+    /// Whether the frames' memory is to be of huge pages, if they are to be had.
+    pub hugepages: bool,
+    /// The NUMA node that it is to be on, as far as that has room.
+    pub node: Option<u32>,
 }
 
 /// `XDP_PACKET_HEADROOM` of linux/bpf.h.
@@ -71,6 +79,8 @@ impl Config {
             tx_ring: DEFAULT_RING,
             copy: CopyMode::default(),
             largest_bytes: MAX_FRAME_BYTES - HEADROOM_BYTES,
+            hugepages: false,
+            node: None,
         }
     }
 
@@ -102,6 +112,15 @@ impl Config {
             return refuse(format!(
                 "the largest frame has {MAX_FRAME} bytes, not {}",
                 self.largest_bytes
+            ));
+        }
+        if self.large_chunks() > MAX_CHUNKS {
+            return refuse(format!(
+                "a frame of {} bytes takes {} chunks of {}, and {MAX_CHUNKS} are the most; use \
+                 larger ones (--frame-bytes {MAX_FRAME_BYTES})",
+                self.largest_bytes,
+                self.large_chunks(),
+                self.frame_bytes,
             ));
         }
         if self.tx_ring < self.large_chunks() {
@@ -161,7 +180,7 @@ impl Config {
     }
 
     /// Size of the UMEM.
-    pub(super) fn umem_bytes(&self) -> usize {
+    pub fn umem_bytes(&self) -> usize {
         self.frames() as usize * self.frame_bytes as usize
     }
 }
@@ -210,6 +229,11 @@ mod tests {
             Config {
                 largest_bytes: 65_549,
                 tx_ring: 16,
+                ..good.clone()
+            },
+            Config {
+                largest_bytes: 2_048 * 17 + 1,
+                frame_bytes: 2_048,
                 ..good.clone()
             },
             Config {

@@ -11,12 +11,12 @@ use libxdp_sys::xdp_desc;
 use rustix::net::{AddressFamily, SocketType, socket, sockopt::socket_cookie};
 
 use super::Link;
+use super::area::Area;
 use super::frame::{Chunks, UmemId};
 use super::large::Large;
 use super::ring::{Consumer, Cursor, Layout, Producer};
 use super::rx::{Rx, XDP_PKT_CONTD, prime};
 use super::tx::Tx;
-use super::umem::Area;
 
 /// Where the kernel puts a received frame in its chunk: `XDP_PACKET_HEADROOM`.
 pub(super) const HEADROOM: u64 = 256;
@@ -126,7 +126,12 @@ pub fn open_large(rx_frames: u32, tx_ring: u32, stretches: u32, chunks: u32) -> 
         rx: Ring::new(rx_frames.next_power_of_two(), start, BLANK),
         tx: Ring::new(tx_ring, start, BLANK),
         completion: Ring::new(tx_frames.next_power_of_two(), start, 0),
-        area: Area::map(((rx_frames + tx_frames) * FRAME_BYTES) as usize).unwrap(),
+        area: Area::new(
+            ((rx_frames + tx_frames) * FRAME_BYTES) as usize,
+            false,
+            None,
+        )
+        .unwrap(),
         fd: socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap(),
     });
     // SAFETY: all three parties hold the memory by an `Arc`; called once.

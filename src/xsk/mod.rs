@@ -56,6 +56,7 @@
 //! No XDP program is loaded here: whoever has one puts the socket (its [`AsFd`])
 //! into its XSKMAP.
 
+mod area;
 mod config;
 mod error;
 pub mod fake;
@@ -77,12 +78,14 @@ use std::sync::Arc;
 use rustix::net::sockopt::xdp_statistics;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-pub use config::{Config, CopyMode, MAX_FRAME};
+pub use area::{HUGE_PAGE_BYTES, Memory, Pages};
+pub use config::{Config, CopyMode, MAX_FRAME, MAX_RING};
 pub use error::Error;
 pub use frame::Frame;
 pub use rx::{Rx, RxCounters};
 pub use tx::{Tx, TxCounters, Wake};
 
+use area::Area;
 use frame::Chunks;
 use large::Large;
 use ring::Cursor;
@@ -141,24 +144,31 @@ impl Xsk {
     /// the memory: see [`Error`].
     pub fn open(config: &Config) -> Result<Xsk, Error> {
         config.validate()?;
+        let area = socket::map(config)?;
+        let bind = |how, fallback| Xsk::bind(config, how, fallback, &area);
         match config.copy {
-            CopyMode::Copy => Xsk::bind(config, Bind::Copy, None),
-            CopyMode::ZeroCopy => Xsk::bind(config, Bind::ZeroCopy, None),
+            CopyMode::Copy => bind(Bind::Copy, None),
+            CopyMode::ZeroCopy => bind(Bind::ZeroCopy, None),
             // The kernel would fall back by itself, but not say why.
-            CopyMode::Auto => match Xsk::bind(config, Bind::ZeroCopy, None) {
+            CopyMode::Auto => match bind(Bind::ZeroCopy, None) {
                 Err(Error::Busy { ifname, queue }) => Err(Error::Busy { ifname, queue }),
                 Err(Error::NoZeroCopy { ifname }) => {
                     let reason = format!("the driver of {ifname} has no zero copy");
-                    Xsk::bind(config, Bind::Copy, Some(reason))
+                    bind(Bind::Copy, Some(reason))
                 }
-                Err(other) => Xsk::bind(config, Bind::Copy, Some(other.to_string())),
+                Err(other) => bind(Bind::Copy, Some(other.to_string())),
                 opened => opened,
             },
         }
     }
 
-    fn bind(config: &Config, bind: Bind, fallback: Option<String>) -> Result<Xsk, Error> {
-        let (socket, fill, rx_chunks) = Socket::open(config, bind)?;
+    fn bind(
+        config: &Config,
+        bind: Bind,
+        fallback: Option<String>,
+        area: &Arc<Area>,
+    ) -> Result<Xsk, Error> {
+        let (socket, fill, rx_chunks) = Socket::open(config, bind, area)?;
         let asked = |errno| Error::Socket {
             call: "getsockopt",
             queue: config.queue,
@@ -199,6 +209,11 @@ impl Xsk {
     /// Why zero copy was tried and not had, in one line.
     pub fn fallback(&self) -> Option<&str> {
         self.fallback.as_deref()
+    }
+
+    /// How the memory of the frames came out.
+    pub fn memory(&self) -> Memory {
+        self.socket.umem.area.memory()
     }
 
     /// The queue that the socket is bound to.

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libxdp_sys::{
@@ -14,11 +15,12 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{socket_cookie, xdp_options};
 use rustix::net::xdp::XdpOptionsFlags;
 
+use super::area::Area;
 use super::config::Config;
 use super::frame::{Chunks, UmemId};
 use super::ring::{Cursor, FillRing};
 use super::rx::prime;
-use super::umem::{Area, Pinned, Umem, check};
+use super::umem::{Pinned, Umem, check};
 use super::{Error, Link};
 
 /// How long a queue is asked for again. The kernel lets go of a closed socket's
@@ -77,12 +79,16 @@ impl Drop for Socket {
 
 impl Socket {
     /// Binds, asking again for a while if the queue is taken. Returns the fill
-    /// ring and the RX half's chunks with the socket.
-    pub fn open(config: &Config, bind: Bind) -> Result<(Socket, FillRing, Chunks), Error> {
+    /// ring and the RX half's chunks with the socket. `area` is the memory of the frames.
+    pub fn open(
+        config: &Config,
+        bind: Bind,
+        area: &Arc<Area>,
+    ) -> Result<(Socket, FillRing, Chunks), Error> {
         let deadline = Instant::now() + BUSY_PATIENCE;
         let mut pause = BUSY_FIRST_PAUSE;
         loop {
-            match Socket::attempt(config, bind) {
+            match Socket::attempt(config, bind, area) {
                 Err(Error::Busy { .. }) if Instant::now() + pause < deadline => {
                     std::thread::sleep(pause);
                     pause = (2 * pause).min(BUSY_LONGEST_PAUSE);
@@ -94,10 +100,15 @@ impl Socket {
 
     // A failed attempt starts over from the UMEM: libxdp 1.6 can't create a second
     // socket on a UMEM after a first that could not be bound (it forgets that the
-    // TX ring exists and the kernel refuses to make another).
-    fn attempt(config: &Config, bind: Bind) -> Result<(Socket, FillRing, Chunks), Error> {
-        let area = Area::map(config.umem_bytes()).map_err(|errno| umem_error(config, errno))?;
-        let umem = Umem::register(area, config).map_err(|errno| umem_error(config, errno))?;
+    // TX ring exists and the kernel refuses to make another). The memory stays the same:
+    // a closed socket's pages are free only a moment later, and huge ones are few.
+    fn attempt(
+        config: &Config,
+        bind: Bind,
+        area: &Arc<Area>,
+    ) -> Result<(Socket, FillRing, Chunks), Error> {
+        let umem =
+            Umem::register(area.clone(), config).map_err(|errno| umem_error(config, errno))?;
         // SAFETY: libxdp filled in the ring's description; the ring stays mapped
         // while the UMEM, which the halves hold, lives; this is its only cursor.
         let mut fill: FillRing = unsafe { Cursor::new(umem.fill.get().into()) };
@@ -182,6 +193,13 @@ impl Socket {
             )
         };
     }
+}
+
+/// Maps the memory of the frames.
+pub(super) fn map(config: &Config) -> Result<Arc<Area>, Error> {
+    let area = Area::new(config.umem_bytes(), config.hugepages, config.node);
+    let area = area.map_err(|errno| umem_error(config, errno))?;
+    Ok(Arc::new(area))
 }
 
 fn umem_error(config: &Config, errno: Errno) -> Error {

@@ -1,6 +1,7 @@
 //! The memory of frames, and its registration with the kernel.
 
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use libxdp_sys::{
     xsk_ring_cons, xsk_ring_prod, xsk_umem, xsk_umem__create, xsk_umem__delete, xsk_umem__fd,
@@ -8,47 +9,8 @@ use libxdp_sys::{
 };
 use rustix::io::Errno;
 
+use super::area::Area;
 use super::config::Config;
-
-/// An anonymous, zeroed, page-aligned mapping.
-pub(super) struct Area {
-    base: NonNull<u8>,
-    bytes: usize,
-}
-
-// SAFETY: a mapping belongs to the process, not to a thread, and an `Area` gives
-// no access to its bytes: it only says where they are.
-unsafe impl Send for Area {}
-// SAFETY: as above.
-unsafe impl Sync for Area {}
-
-impl Area {
-    /// Maps `bytes` of memory.
-    pub fn map(bytes: usize) -> Result<Area, Errno> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping, wherever the kernel likes, touches no other memory.
-        let base = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
-        if base == libc::MAP_FAILED {
-            return Err(last_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Area { base, bytes })
-    }
-
-    /// The first byte.
-    pub fn base(&self) -> NonNull<u8> {
-        self.base
-    }
-}
-
-impl Drop for Area {
-    fn drop(&mut self) {
-        // SAFETY: exactly what `map` mapped; its users hold the area (or its
-        // owner) as a field, so none is left.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
-    }
-}
 
 /// A ring's description at an address that stays the same: libxdp keeps a pointer
 /// to it, from which it unmaps the ring in the end.
@@ -123,7 +85,7 @@ pub(super) struct Umem {
     pub fill: Pinned<xsk_ring_prod>,
     pub completion: Pinned<xsk_ring_cons>,
     /// Last, so that it is unmapped last.
-    pub area: Area,
+    pub area: Arc<Area>,
 }
 
 // SAFETY: libxdp binds a UMEM to no thread; the handle is used in creation and
@@ -134,7 +96,7 @@ unsafe impl Sync for Umem {}
 
 impl Umem {
     /// Registers an area with a socket of its own and makes the two rings.
-    pub fn register(area: Area, config: &Config) -> Result<Umem, Errno> {
+    pub fn register(area: Arc<Area>, config: &Config) -> Result<Umem, Errno> {
         let (fill, completion) = (Pinned::producer(), Pinned::consumer());
         let umem_config = xsk_umem_config {
             fill_size: config.fill_ring(),
@@ -150,8 +112,8 @@ impl Umem {
         let result = unsafe {
             xsk_umem__create(
                 &mut handle,
-                area.base.as_ptr().cast(),
-                area.bytes as u64,
+                area.base().as_ptr().cast(),
+                config.umem_bytes() as u64,
                 fill.as_ptr(),
                 completion.as_ptr(),
                 &umem_config,
