@@ -13,6 +13,7 @@ use crate::http::Hosts;
 use crate::http::rate::Limiter;
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
+use crate::offload;
 use crate::report::{self, Ready, Reporter};
 use crate::site::{Root, Roots};
 use crate::xdp::device::inspect;
@@ -191,7 +192,9 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         (CopyMode::Auto, xdp::Mode::Generic) => CopyMode::Copy,
         (copy, _) => copy,
     };
-    let sockets = open_sockets(&device, &queues, copy)?;
+    let sockets = offload::open(config.tx_checksum, &device, |tx_checksum| {
+        open_sockets(&device, &queues, copy, tx_checksum)
+    })?;
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
     }
@@ -327,21 +330,27 @@ fn attach(
     let attach = |force| program.attach(device.ifindex, &device.name, config.mode, force);
     match attach(false) {
         Err(xdp::Error::Occupied { .. }) if config.force => {
-            drop(open_sockets(device, queues, CopyMode::Copy)?);
+            drop(open_sockets(device, queues, CopyMode::Copy, None)?);
             Ok(attach(true)?)
         }
         attached => Ok(attached?),
     }
 }
 
-fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<Xsk>, Error> {
+fn open_sockets(
+    device: &Device,
+    queues: &[u32],
+    copy: CopyMode,
+    tx_checksum: Option<xsk::TxChecksum>,
+) -> Result<Vec<Xsk>, xsk::Error> {
     let open = |&queue: &u32| {
         let wanted = xsk::Config {
             copy,
             largest_bytes: device.mtu + ETHERNET_HEADER_BYTES as u32,
+            tx_checksum,
             ..xsk::Config::new(device.name.clone(), queue)
         };
-        Ok(Xsk::open(&wanted)?)
+        Xsk::open(&wanted)
     };
     queues.iter().map(open).collect()
 }
