@@ -93,6 +93,11 @@ pub struct Cli {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = RxChecksum::Auto)]
     pub rx_checksum: RxChecksum,
 
+    /// Who finishes TCP checksums of what is sent: auto leaves them to a device that says it
+    /// can, offload to kernel or device in any case
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = TxChecksum::Auto)]
+    pub tx_checksum: TxChecksum,
+
     /// What decides how much may be in flight; none is for the lab only
     #[arg(long, value_name = "ALGORITHM", value_enum, default_value_t = Congestion::Cubic)]
     pub congestion: Congestion,
@@ -326,6 +331,17 @@ pub enum RxChecksum {
     Auto,
     Strict,
     Ignore,
+}
+
+/// `--tx-checksum`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TxChecksum {
+    /// The device, if it says that it can, else this server
+    Auto,
+    /// This server
+    Software,
+    /// The kernel or the device
+    Offload,
 }
 
 /// `--log-format`.

@@ -42,6 +42,7 @@
 //! 7. smoltcp writes segments straight into reserved UMEM frames, and the rest of a
 //!    response the connection itself, from where its bytes are; the Ethernet
 //!    header goes back to the neighbour that the connection's frames came from.
+//!    Where the device can, it finishes the checksums ([`offload`]).
 //! 8. With nothing to do the worker spins a little, then sleeps in `poll()` on
 //!    the XSK and one eventfd until the next timer.
 //!
@@ -154,6 +155,7 @@ pub mod fleet;
 pub mod http;
 pub mod net;
 pub mod numa;
+pub mod offload;
 pub mod password;
 pub mod relay;
 pub mod report;

@@ -15,6 +15,7 @@ use crate::http::rate::Limiter;
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
 use crate::numa::Place;
+use crate::offload;
 use crate::report::{self, Ready, Reporter};
 use crate::site::{Root, Roots};
 use crate::xdp::device::inspect;
@@ -199,10 +200,13 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         (CopyMode::Auto, xdp::Mode::Generic) => CopyMode::Copy,
         (copy, _) => copy,
     };
-    let sockets = open_sockets(&queues, |queue| xsk::Config {
-        copy,
-        node: place.node,
-        ..socket(config, &device, queue)
+    let sockets = offload::open(config.tx_checksum, &device, |tx_checksum| {
+        open_sockets(&queues, |queue| xsk::Config {
+            copy,
+            node: place.node,
+            tx_checksum,
+            ..socket(config, &device, queue)
+        })
     })?;
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
@@ -351,8 +355,11 @@ fn attach(
     }
 }
 
-fn open_sockets(queues: &[u32], socket: impl Fn(u32) -> xsk::Config) -> Result<Vec<Xsk>, Error> {
-    let open = |&queue: &u32| Ok(Xsk::open(&socket(queue))?);
+fn open_sockets(
+    queues: &[u32],
+    socket: impl Fn(u32) -> xsk::Config,
+) -> Result<Vec<Xsk>, xsk::Error> {
+    let open = |&queue: &u32| Xsk::open(&socket(queue));
     queues.iter().map(open).collect()
 }
 

@@ -428,4 +428,8 @@ impl FrameSink for Tx {
     fn submit(&mut self, len_bytes: usize) {
         Tx::submit(self, len_bytes);
     }
+
+    fn finishes_checksums(&self) -> bool {
+        Tx::finishes_checksums(self)
+    }
 }

@@ -110,6 +110,8 @@ pub enum Error {
     Setting(#[from] error::Error),
 }
 
+/// Who finishes TCP checksums of what is sent.
+pub use crate::cli::TxChecksum;
 /// Which XDP mode is wanted.
 pub use crate::xdp::ModeWanted;
 /// How frames may cross between kernel and UMEM.
@@ -144,6 +146,8 @@ pub struct Config {
     pub object: Option<(PathBuf, Option<String>)>,
     /// How TCP checksums are judged.
     pub rx_checksum: RxChecksum,
+    /// Who finishes those of what is sent.
+    pub tx_checksum: TxChecksum,
     /// Congestion control.
     pub congestion: Algorithm,
     /// How many, how much, how long, over all workers.
@@ -203,6 +207,7 @@ impl Config {
                 cli::RxChecksum::Strict => RxChecksum::Strict,
                 cli::RxChecksum::Ignore => RxChecksum::Ignore,
             },
+            tx_checksum: cli.tx_checksum,
             congestion: match cli.congestion {
                 cli::Congestion::Cubic => Algorithm::Cubic,
                 cli::Congestion::Bbr => Algorithm::Bbr,
@@ -424,6 +429,7 @@ mod tests {
     fn flags_become_settings() {
         let plain = config(&[]).expect("valid");
         assert_eq!((plain.mode, plain.copy), (ModeWanted::Auto, CopyMode::Auto));
+        assert_eq!(plain.tx_checksum, TxChecksum::Auto);
         assert_eq!(
             (plain.port, plain.queue, plain.spin),
             (80, None, Duration::from_micros(10))

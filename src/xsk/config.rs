@@ -1,6 +1,7 @@
 //! What an AF_XDP socket is asked to be.
 
 use super::Error;
+use super::metadata::{self, TxChecksum};
 
 /// Descriptors a ring has unless told otherwise; libxdp's own default.
 const DEFAULT_RING: u32 = 2048;
@@ -62,6 +63,8 @@ pub struct Config {
     pub hugepages: bool,
     /// The NUMA node that it is to be on, as far as that has room.
     pub node: Option<u32>,
+    /// The checksum that is left to device or kernel in frames that are sent (Linux 6.11).
+    pub tx_checksum: Option<TxChecksum>,
 }
 
 /// `XDP_PACKET_HEADROOM` of linux/bpf.h.
@@ -81,6 +84,7 @@ impl Config {
             largest_bytes: MAX_FRAME_BYTES - HEADROOM_BYTES,
             hugepages: false,
             node: None,
+            tx_checksum: None,
         }
     }
 
@@ -152,7 +156,13 @@ impl Config {
 
     /// Chunks that the largest frame takes when it is sent.
     pub(super) fn large_chunks(&self) -> u32 {
-        self.largest_bytes.div_ceil(self.frame_bytes).max(1)
+        let piece_bytes = self.frame_bytes - self.tx_metadata_bytes();
+        self.largest_bytes.div_ceil(piece_bytes).max(1)
+    }
+
+    /// Room before what is sent in each chunk.
+    pub(super) fn tx_metadata_bytes(&self) -> u32 {
+        self.tx_checksum.map_or(0, |_| metadata::BYTES as u32)
     }
 
     /// How many frames of several chunks are set aside for transmission.
@@ -262,6 +272,22 @@ mod tests {
         };
         assert_eq!(config.fill_ring(), 4096);
         assert_eq!(config.umem_bytes(), 4024 * 4096);
+    }
+
+    #[test]
+    fn metadata_takes_room_in_every_chunk() {
+        for (largest_bytes, chunks) in [(4_072, 1), (4_073, 2), (9_014, 3), (65_549, 17)] {
+            let config = Config {
+                largest_bytes,
+                tx_checksum: Some(TxChecksum {
+                    start: 34,
+                    offset: 16,
+                }),
+                ..Config::new("hx0", 0)
+            };
+            assert!(config.validate().is_ok());
+            assert_eq!(config.large_chunks(), chunks, "{largest_bytes}");
+        }
     }
 
     #[test]

@@ -39,6 +39,9 @@
 //! that are neighbours (`large`), a few of which are set aside at the start; what fits
 //! into one chunk takes one.
 //!
+//! **The checksum** of what is sent may be left to the device, or in copy mode to the kernel
+//! (`metadata`): then each chunk of the TX half begins with the word that asks for it.
+//!
 //! The halves share no chunk, so neither knows of the other and nothing on the
 //! way of a packet locks, counts references or allocates. What a half queues or
 //! takes is published by its `commit`, once a batch, and the kernel is woken by
@@ -63,6 +66,8 @@ pub mod fake;
 mod frame;
 mod gather;
 mod large;
+mod mapped;
+mod metadata;
 mod ring;
 mod rx;
 mod socket;
@@ -82,6 +87,7 @@ pub use area::{HUGE_PAGE_BYTES, Memory, Pages};
 pub use config::{Config, CopyMode, MAX_FRAME, MAX_RING};
 pub use error::Error;
 pub use frame::Frame;
+pub use metadata::TxChecksum;
 pub use rx::{Rx, RxCounters};
 pub use tx::{Tx, TxCounters, Wake};
 
@@ -177,13 +183,13 @@ impl Xsk {
         let zero_copy = socket.zero_copy().map_err(asked)?;
         let umem = socket.umem_id().map_err(asked)?;
         socket.raise_tx_budget(config.tx_ring);
-        // SAFETY: libxdp filled in the ring's description; the ring stays mapped
-        // while the socket, which the halves hold, lives; this is its only cursor.
-        let rx = unsafe { Cursor::new(socket.rx.get().into()) };
+        // SAFETY: the ring stays mapped while the socket, which the halves hold, lives,
+        // and the kernel keeps its part; this is its only cursor.
+        let rx = unsafe { Cursor::new(socket.rx.layout()) };
         // SAFETY: as above.
-        let tx = unsafe { Cursor::new(socket.tx.get().into()) };
+        let tx = unsafe { Cursor::new(socket.tx.layout()) };
         // SAFETY: as above, with the UMEM, which the socket holds.
-        let completion = unsafe { Cursor::new(socket.umem.completion.get().into()) };
+        let completion = unsafe { Cursor::new(socket.umem.completion.layout()) };
         let (first, count) = (config.fill_frames, config.tx_frames());
         let large = Large::new(config.tx_ring, config.large_frames(), config.large_chunks());
         // SAFETY: the area holds `config.frames()` chunks: those of the RX half,
@@ -193,7 +199,15 @@ impl Xsk {
         let socket = Arc::new(socket);
         Ok(Xsk {
             rx: Rx::new(fill, rx, rx_chunks, umem, socket.clone()),
-            tx: Tx::new(tx, completion, tx_chunks, large, zero_copy, socket.clone()),
+            tx: Tx::new(
+                tx,
+                completion,
+                tx_chunks,
+                large,
+                config.tx_checksum,
+                zero_copy,
+                socket.clone(),
+            ),
             zero_copy,
             fallback,
             socket,

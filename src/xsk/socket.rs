@@ -1,26 +1,25 @@
 //! An AF_XDP socket on one queue of a device: created, bound, deleted.
 
-use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::{self, NonNull};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use libxdp_sys::{
-    XDP_COPY, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY, XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-    xsk_ring_cons, xsk_ring_prod, xsk_socket, xsk_socket__create, xsk_socket__delete,
-    xsk_socket_config, xsk_socket_config__bindgen_ty_1,
-};
+use libxdp_sys::xdp_desc;
 use rustix::io::Errno;
-use rustix::net::sockopt::{socket_cookie, xdp_options};
-use rustix::net::xdp::XdpOptionsFlags;
+use rustix::net::netdevice::name_to_index;
+use rustix::net::sockopt::{
+    set_xdp_rx_ring_size, set_xdp_tx_ring_size, socket_cookie, xdp_mmap_offsets, xdp_options,
+};
+use rustix::net::xdp::{SocketAddrXdp, SocketAddrXdpFlags, XdpOptionsFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::area::Area;
 use super::config::Config;
 use super::frame::{Chunks, UmemId};
+use super::mapped::{Mapped, Which};
 use super::ring::{Cursor, FillRing};
 use super::rx::prime;
-use super::umem::{Pinned, Umem, check};
+use super::umem::Umem;
 use super::{Error, Link};
 
 /// How long a queue is asked for again. The kernel lets go of a closed socket's
@@ -33,9 +32,6 @@ const BUSY_LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// `XDP_MAX_TX_SKB_BUDGET` of linux/if_xdp.h (Linux 6.17), not yet in libc.
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 
-/// `XDP_USE_SG` of linux/if_xdp.h (Linux 6.6): a frame may take several chunks.
-const XDP_USE_SG: u32 = 1 << 4;
-
 /// How a socket is to be bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bind {
@@ -45,35 +41,20 @@ pub(super) enum Bind {
 
 /// A bound socket with its RX and TX rings, and the UMEM it can't be without.
 pub(super) struct Socket {
-    handle: NonNull<xsk_socket>,
     queue: u32,
-    pub rx: Pinned<xsk_ring_cons>,
-    pub tx: Pinned<xsk_ring_prod>,
-    /// Last, so that it is deleted after the socket.
+    pub rx: Mapped<xdp_desc>,
+    pub tx: Mapped<xdp_desc>,
+    /// Last, so that the socket is closed after its rings are unmapped.
     pub umem: Umem,
 }
 
-// SAFETY: libxdp binds a socket to no thread; the handle is used in creation and
-// deletion only, both by the one owner.
-unsafe impl Send for Socket {}
-// SAFETY: a shared reference gives only the file descriptor, usable from any thread.
-unsafe impl Sync for Socket {}
-
 impl Link for Socket {
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: libxdp closes the descriptor when the UMEM, a field, is deleted.
-        unsafe { BorrowedFd::borrow_raw(self.umem.raw_fd()) }
+        self.umem.as_fd()
     }
 
     fn queue(&self) -> u32 {
         self.queue
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // SAFETY: the handle is live; rings and UMEM are dropped after this call.
-        unsafe { xsk_socket__delete(self.handle.as_ptr()) };
     }
 }
 
@@ -98,10 +79,9 @@ impl Socket {
         }
     }
 
-    // A failed attempt starts over from the UMEM: libxdp 1.6 can't create a second
-    // socket on a UMEM after a first that could not be bound (it forgets that the
-    // TX ring exists and the kernel refuses to make another). The memory stays the same:
-    // a closed socket's pages are free only a moment later, and huge ones are few.
+    // A failed attempt starts over from the UMEM: what a refused bind leaves behind in a
+    // socket has differed between kernels. The memory stays the same: a closed socket's
+    // pages are free only a moment later, and huge ones are few.
     fn attempt(
         config: &Config,
         bind: Bind,
@@ -109,9 +89,9 @@ impl Socket {
     ) -> Result<(Socket, FillRing, Chunks), Error> {
         let umem =
             Umem::register(area.clone(), config).map_err(|errno| umem_error(config, errno))?;
-        // SAFETY: libxdp filled in the ring's description; the ring stays mapped
-        // while the UMEM, which the halves hold, lives; this is its only cursor.
-        let mut fill: FillRing = unsafe { Cursor::new(umem.fill.get().into()) };
+        // SAFETY: the ring stays mapped while the UMEM, which the halves hold, lives, and
+        // the kernel keeps its part; this is its only cursor.
+        let mut fill: FillRing = unsafe { Cursor::new(umem.fill.layout()) };
         // SAFETY: the area holds `config.frames()` chunks, these come first, and
         // the TX half uses only those behind them.
         let mut chunks =
@@ -124,41 +104,25 @@ impl Socket {
     }
 
     fn create(umem: Umem, config: &Config, bind: Bind) -> Result<Socket, Errno> {
-        let ifname = CString::new(config.ifname.as_str()).map_err(|_| Errno::NODEV)?;
-        let copy = if bind == Bind::Copy {
-            XDP_COPY
-        } else {
-            XDP_ZEROCOPY
+        let fd = umem.as_fd();
+        set_xdp_rx_ring_size(fd, config.rx_ring)?;
+        set_xdp_tx_ring_size(fd, config.tx_ring)?;
+        let offsets = xdp_mmap_offsets(fd)?;
+        let rx = Mapped::map(fd, Which::Rx, &offsets.rx, config.rx_ring)?;
+        let tx = Mapped::map(fd, Which::Tx, &offsets.tx, config.tx_ring)?;
+        let mut flags = SocketAddrXdpFlags::XDP_USE_NEED_WAKEUP;
+        flags |= match bind {
+            Bind::Copy => SocketAddrXdpFlags::XDP_COPY,
+            Bind::ZeroCopy => SocketAddrXdpFlags::XDP_ZEROCOPY,
         };
-        let frags = if config.has_frags() { XDP_USE_SG } else { 0 };
-        let socket_config = xsk_socket_config {
-            rx_size: config.rx_ring,
-            tx_size: config.tx_ring,
-            __bindgen_anon_1: xsk_socket_config__bindgen_ty_1 {
-                libxdp_flags: XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-            },
-            xdp_flags: 0,
-            bind_flags: (copy | frags | XDP_USE_NEED_WAKEUP) as u16,
-        };
-        let (rx, tx) = (Pinned::consumer(), Pinned::producer());
-        let mut handle = ptr::null_mut();
-        // SAFETY: all pointers are live; libxdp keeps those to `rx`, `tx` and the
-        // UMEM, which the `Socket` keeps in place until it is deleted.
-        let result = unsafe {
-            xsk_socket__create(
-                &mut handle,
-                ifname.as_ptr(),
-                config.queue,
-                umem.as_ptr(),
-                rx.as_ptr(),
-                tx.as_ptr(),
-                &socket_config,
-            )
-        };
-        check(result)?;
-        let handle = NonNull::new(handle).ok_or(Errno::NOMEM)?;
+        // Linux 6.6.
+        flags.set(SocketAddrXdpFlags::XDP_USE_SG, config.has_frags());
+        // An AF_XDP socket does not know names of devices.
+        let cloexec = SocketFlags::CLOEXEC;
+        let names = socket_with(AddressFamily::UNIX, SocketType::DGRAM, cloexec, None)?;
+        let device = name_to_index(names, &config.ifname)?;
+        rustix::net::bind(fd, &SocketAddrXdp::new(flags, device, config.queue))?;
         Ok(Socket {
-            handle,
             queue: config.queue,
             rx,
             tx,
@@ -213,6 +177,8 @@ fn umem_error(config: &Config, errno: Errno) -> Error {
             bytes: config.umem_bytes(),
             errno,
         },
+        // A kernel before 6.11 does not know the flag.
+        Errno::INVAL if config.tx_checksum.is_some() => Error::NoTxMetadata { ifname },
         errno => Error::System {
             what: "registering packet memory (UMEM)",
             ifname,
