@@ -273,7 +273,7 @@ pub struct Limits {
     #[arg(long, value_name = "RATE")]
     pub rate: Option<ByteSize>,
 
-    /// The most that is sent on all connections, bytes a second; each queue has an
+    /// The most that is sent on all connections, bytes a second; each worker has an
     /// equal part of it [default: no limit]
     #[arg(long, value_name = "RATE")]
     pub rate_total: Option<ByteSize>,

@@ -26,6 +26,10 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Descriptors of a TX ring that nothing is sent by: a frame of any size fits, as the
+/// settings of a socket want it, and little memory is set aside.
+const UNUSED_TX_RING: u32 = 32;
+
 /// Why the server did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -49,6 +53,19 @@ pub enum Error {
         /// The queue asked for.
         queue: u32,
         /// How many there are.
+        queues: u32,
+    },
+    /// `-Q` names a queue that could only receive.
+    #[error(
+        "-Q {queue}: {dev} has {}, so nothing could be sent there; leave -Q away",
+        tx_queue_range(*.queues)
+    )]
+    TxQueue {
+        /// The device.
+        dev: String,
+        /// The queue asked for.
+        queue: u32,
+        /// How many of the device can send.
         queues: u32,
     },
     /// Frames of the device's MTU take several chunks, which the program or the device
@@ -101,6 +118,13 @@ fn queue_range(queues: u32) -> String {
     match queues {
         0 | 1 => "only RX queue 0".to_owned(),
         queues => format!("RX queues 0 to {}", queues - 1),
+    }
+}
+
+fn tx_queue_range(queues: u32) -> String {
+    match queues {
+        0 | 1 => "TX queue 0 only".to_owned(),
+        queues => format!("TX queues 0 to {} only", queues - 1),
     }
 }
 
@@ -181,7 +205,9 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
     let mut watch = Watch::open(inspect(&config.dev).await?.ifindex).await?;
     let device = inspect(&config.dev).await?;
     let queues = check(config, &device)?;
-    let cores = fleet::cores(&config.cores, queues.len())?;
+    // A worker sends on its first queue.
+    let most_workers = queues.len().min(device.tx_queues as usize);
+    let cores = fleet::cores(&config.cores, most_workers)?;
     let program = load(config, &device)?;
     let attachment = attach(config, &device, &program, &queues)?;
 
@@ -191,11 +217,11 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         (CopyMode::Auto, xdp::Mode::Generic) => CopyMode::Copy,
         (copy, _) => copy,
     };
-    let sockets = open_sockets(&device, &queues, copy)?;
+    let sockets = open_sockets(&device, &queues, cores.len(), copy)?;
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
     }
-    let ready = Ready::new(config, &device, &attachment, &sockets);
+    let ready = Ready::new(config, &device, &attachment, &sockets, cores.len());
     let stack = StackConfig {
         policy: Policy {
             port: config.port,
@@ -204,10 +230,10 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         },
         mtu_bytes: device.mtu as usize,
         congestion: config.congestion,
-        limits: config.limits.share(queues.len()),
+        limits: config.limits.share(cores.len()),
     };
     let mut fleet = Fleet::new(
-        queues.len(),
+        cores.len(),
         stack,
         Serves {
             passwords: passwords.clone(),
@@ -215,15 +241,16 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
             hosts,
             requests: config.requests,
         },
-        config.body_bytes / queues.len(),
+        config.body_bytes / cores.len(),
         log,
         config.spin,
     )?;
-    let share = |rate: u64| (rate / queues.len() as u64).max(1);
+    let share = |rate: u64| (rate / cores.len() as u64).max(1);
     let limiter = Limiter::new(config.rate, config.rate_total.map(share));
     fleet.limit(limiter);
-    for (socket, core) in sockets.into_iter().zip(cores) {
-        fleet.start(socket, core)?;
+    let hands = fleet::deal(sockets, cores.len());
+    for (sockets, core) in hands.into_iter().zip(cores) {
+        fleet.start(sockets, core)?;
     }
 
     let mut served = Served::new(config, &program, device, ready);
@@ -266,6 +293,11 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
             dev: dev(),
             queue,
             queues: device.rx_queues,
+        }),
+        Some(queue) if queue >= device.tx_queues => Err(Error::TxQueue {
+            dev: dev(),
+            queue,
+            queues: device.tx_queues,
         }),
         Some(queue) => Ok(vec![queue]),
         None => Ok((0..device.rx_queues).collect()),
@@ -327,23 +359,32 @@ fn attach(
     let attach = |force| program.attach(device.ifindex, &device.name, config.mode, force);
     match attach(false) {
         Err(xdp::Error::Occupied { .. }) if config.force => {
-            drop(open_sockets(device, queues, CopyMode::Copy)?);
+            drop(open_sockets(device, queues, queues.len(), CopyMode::Copy)?);
             Ok(attach(true)?)
         }
         attached => Ok(attached?),
     }
 }
 
-fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<Xsk>, Error> {
-    let open = |&queue: &u32| {
-        let wanted = xsk::Config {
+/// A socket on each of `queues`, of which the workers send on the first `senders`.
+fn open_sockets(
+    device: &Device,
+    queues: &[u32],
+    senders: usize,
+    copy: CopyMode,
+) -> Result<Vec<Xsk>, Error> {
+    let open = |(at, &queue): (usize, &u32)| {
+        let mut wanted = xsk::Config {
             copy,
             largest_bytes: device.mtu + ETHERNET_HEADER_BYTES as u32,
             ..xsk::Config::new(device.name.clone(), queue)
         };
+        if at >= senders {
+            wanted.tx_ring = UNUSED_TX_RING;
+        }
         Ok(Xsk::open(&wanted)?)
     };
-    queues.iter().map(open).collect()
+    queues.iter().enumerate().map(open).collect()
 }
 
 /// The device while it is served, as far as it changes.

@@ -75,7 +75,6 @@ mod tests;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::net::sockopt::xdp_statistics;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use config::{Config, CopyMode, MAX_FRAME};
@@ -212,21 +211,7 @@ impl Xsk {
     /// # Errors
     /// When the kernel refuses to tell.
     pub fn statistics(&self) -> Result<Statistics, Error> {
-        let told = xdp_statistics(self.socket.fd());
-        let told = told.map_err(|errno| Error::Socket {
-            call: "getsockopt(XDP_STATISTICS)",
-            queue: self.queue(),
-            errno,
-        })?;
-        Ok(Statistics {
-            rx_dropped: told.rx_dropped,
-            rx_invalid_descs: told.rx_invalid_descs,
-            tx_invalid_descs: told.tx_invalid_descs,
-            // Linux before 5.9 does not count these.
-            rx_ring_full: told.rx_ring_full.unwrap_or(0),
-            rx_fill_ring_empty_descs: told.rx_fill_ring_empty_descs.unwrap_or(0),
-            tx_ring_empty_descs: told.tx_ring_empty_descs.unwrap_or(0),
-        })
+        self.rx.statistics()
     }
 }
 
