@@ -11,7 +11,7 @@ use crate::relay::{self, Relay};
 use crate::service::HttpService;
 use crate::site::{Limits, PoolLoader, Roots, Site};
 use crate::stats::Snapshot;
-use crate::worker::{self, Control, Remote, Waker, Worker};
+use crate::worker::{self, Control, Remote, Waiting, Waker, Worker};
 use crate::xsk::Xsk;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -177,7 +177,7 @@ pub struct Fleet {
     body_bytes: usize,
     log: Option<Log>,
     limiter: Option<Limiter>,
-    spin: Duration,
+    waiting: Waiting,
     /// For the workers that are still to be started.
     places: std::vec::IntoIter<(Waker, Relay)>,
     workers: Vec<(Queues, Remote, JoinHandle<()>)>,
@@ -187,8 +187,8 @@ pub struct Fleet {
 
 impl Fleet {
     /// No workers yet; the `workers` to come have such stacks, serve `serves`, each with
-    /// `body_bytes` in memory before it reads in small pieces, write to `log`, and spin
-    /// for `spin` before they sleep.
+    /// `body_bytes` in memory before it reads in small pieces, write to `log`, and wait
+    /// like that when nothing comes.
     ///
     /// # Errors
     /// The operating system gives no randomness or descriptors.
@@ -198,7 +198,7 @@ impl Fleet {
         serves: Serves,
         body_bytes: usize,
         log: Option<Log>,
-        spin: Duration,
+        waiting: Waiting,
     ) -> Result<Fleet, Error> {
         let (ended, ends) = mpsc::unbounded_channel();
         let wakers: Result<Vec<Waker>, Errno> = (0..workers).map(|_| Waker::new()).collect();
@@ -214,7 +214,7 @@ impl Fleet {
             body_bytes,
             log,
             limiter: None,
-            spin,
+            waiting,
             workers: Vec::new(),
             ended,
             ends,
@@ -246,7 +246,7 @@ impl Fleet {
             outcome: None,
             to: self.ended.clone(),
         };
-        let (stack, serves, spin) = (self.stack.clone(), self.serves.clone(), self.spin);
+        let (stack, serves, waiting) = (self.stack.clone(), self.serves.clone(), self.waiting);
         let (secret, origin, body_bytes) = (self.secret, self.origin, self.body_bytes);
         let log = self.log.as_ref().map(Log::batch);
         let limiter = self.limiter.clone();
@@ -264,7 +264,7 @@ impl Fleet {
                 .with_limiter(limiter);
             service.limits = serves.requests;
             let stack = Stack::new(&stack, &secret, service);
-            let (worker, remote) = Worker::new(sockets, stack, waker, relay, origin, spin);
+            let (worker, remote) = Worker::new(sockets, stack, waker, relay, origin, waiting);
             let _ = built.send(remote);
             obituary.write(worker.run());
         };

@@ -146,6 +146,7 @@ pub mod xdp;
 pub mod xsk;
 
 pub mod access_log;
+pub mod busy_poll;
 pub mod calendar;
 pub mod cli;
 pub mod config;

@@ -7,6 +7,7 @@
 //! dying, in whatever way) gives the device back.
 
 use crate::access_log::{self, Log};
+use crate::busy_poll;
 use crate::config::{self, Config};
 use crate::fleet::{self, Fleet, Serves};
 use crate::http::Hosts;
@@ -15,6 +16,7 @@ use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
 use crate::report::{self, Ready, Reporter};
 use crate::site::{Root, Roots};
+use crate::worker::Waiting;
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
@@ -218,6 +220,8 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         (copy, _) => copy,
     };
     let sockets = open_sockets(&device, &queues, cores.len(), copy)?;
+    let busy_poll = config.busy_poll;
+    let busy_poll = busy_poll.filter(|&time| busy_poll::prefer(&device, &sockets, time));
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
     }
@@ -243,7 +247,10 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         },
         config.body_bytes / cores.len(),
         log,
-        config.spin,
+        Waiting {
+            spin: config.spin.max(busy_poll.unwrap_or_default()),
+            busy_poll: busy_poll.is_some(),
+        },
     )?;
     let share = |rate: u64| (rate / cores.len() as u64).max(1);
     let limiter = Limiter::new(config.rate, config.rate_total.map(share));

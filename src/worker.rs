@@ -54,6 +54,15 @@ const KERNEL_EVERY: Duration = Duration::from_millis(500);
 /// Connections that are listed at most: a fraction of a millisecond for all.
 const LISTED: usize = 1_000;
 
+/// What a worker does while nothing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How long it looks again and again before it sleeps.
+    pub spin: Duration,
+    /// Whether looking is asking the kernel to receive.
+    pub busy_poll: bool,
+}
+
 /// What a worker can be told.
 pub enum Control {
     /// The addresses served have changed (`None`: any).
@@ -154,7 +163,7 @@ pub struct Worker {
     relay: Relay,
     snapshot: Arc<Mutex<Snapshot>>,
     origin: std::time::Instant,
-    spin: Duration,
+    waiting: Waiting,
     published: Instant,
     kernel_asked: Instant,
     /// When frames that the kernel did not take yet want another kick.
@@ -173,7 +182,7 @@ impl Worker {
         waker: Waker,
         relay: Relay,
         origin: std::time::Instant,
-        spin: Duration,
+        waiting: Waiting,
     ) -> (Worker, Remote) {
         let (sender, control) = channel();
         let snapshot = Arc::new(Mutex::new(Snapshot::default()));
@@ -185,7 +194,7 @@ impl Worker {
         let Xsk { rx, tx, .. } = first;
         let lanes = std::iter::once(rx).chain(more.into_iter().map(|xsk| xsk.rx));
         let worker = Worker {
-            lanes: lanes.map(Lane::new).collect(),
+            lanes: lanes.map(|rx| Lane::new(rx, waiting.busy_poll)).collect(),
             first_lane: 0,
             tx,
             stack,
@@ -194,7 +203,7 @@ impl Worker {
             relay,
             snapshot,
             origin,
-            spin,
+            waiting,
             published: Instant::ZERO,
             kernel_asked: Instant::ZERO,
             kick_after: None,
@@ -224,7 +233,7 @@ impl Worker {
                 if now > self.published + PUBLISH_EVERY.into() {
                     self.publish(now);
                 }
-            } else if now > last_work + self.spin.into() {
+            } else if now > last_work + self.waiting.spin.into() {
                 self.publish(now);
                 self.sleep(now)?;
                 last_work = self.now();
@@ -248,7 +257,7 @@ impl Worker {
             self.receive_passed(now);
         }
         let sent = self.send()?;
-        if received {
+        if received || self.waiting.busy_poll {
             for lane in &mut self.lanes {
                 lane.refill()?;
             }

@@ -160,6 +160,7 @@ fn with_nothing_to_do_workers_sleep() {
         (1, &[][..]),
         (1, &["-p"]),
         (1, &["--spin", "1000"]),
+        (1, &["--busy-poll"]),
         (2, &["--cores", "0"]),
         (2, &[]),
     ] {
@@ -178,6 +179,36 @@ fn with_nothing_to_do_workers_sleep() {
         assert!(ticks <= 2, "{flags:?}: {ticks} ticks");
         drop(open);
         server.stop();
+    }
+}
+
+/// Busy polling as far as this veth has it: what is missing is said, and all is served.
+#[test]
+fn busy_polling_serves_and_says_what_it_lacks() {
+    let lab = Lab::new();
+    let dir = format!("/sys/class/net/{}", lab.name);
+    let settings =
+        ["napi_defer_hard_irqs", "gro_flush_timeout"].map(|name| format!("{dir}/{name}"));
+    let read = || {
+        settings
+            .clone()
+            .map(|path| std::fs::read_to_string(path).expect("a setting"))
+    };
+    let before = read();
+    let server = assert_serves(&lab, &["--busy-poll"]);
+    let text = server.stderr.text();
+    for path in &settings {
+        assert!(text.contains(path), "{text}");
+    }
+    assert_eq!(read(), before, "nothing is changed");
+    server.stop();
+    std::fs::write(&settings[0], "2").expect("a device of ours");
+    std::fs::write(&settings[1], "200000").expect("a device of ours");
+    for flags in [&["--busy-poll", "20"][..], &["--busy-poll", "-S"]] {
+        let server = assert_serves(&lab, flags);
+        assert!(!server.stderr.text().contains("echo"), "{flags:?}");
+        server.stop();
+        assert!(!lab.has_xdp());
     }
 }
 

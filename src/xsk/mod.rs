@@ -74,6 +74,7 @@ mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -199,6 +200,22 @@ impl Xsk {
     /// Why zero copy was tried and not had, in one line.
     pub fn fallback(&self) -> Option<&str> {
         self.fallback.as_deref()
+    }
+
+    /// Asks for preferred busy polling: wake-up calls ([`Rx::drive`] and those of the TX
+    /// half) then run the device's receive loop themselves, up to `frames` of it, and the
+    /// device holds its interrupts back as long as they come. `time` is what the kernel is
+    /// told in `SO_BUSY_POLL`.
+    ///
+    /// # Errors
+    /// When the kernel has no such thing, or does not permit it.
+    pub fn prefer_busy_poll(&self, time: Duration, frames: u32) -> Result<(), Error> {
+        let time_us = time.as_micros().try_into().unwrap_or(i32::MAX as u32);
+        socket::prefer_busy_poll(self.socket.fd(), time_us, frames).map_err(|errno| Error::Socket {
+            call: "setsockopt(SO_PREFER_BUSY_POLL)",
+            queue: self.queue(),
+            errno,
+        })
     }
 
     /// The queue that the socket is bound to.

@@ -12,6 +12,7 @@ use rustix::net::{RecvFlags, recv};
 use super::frame::{Chunks, Frame, UmemId};
 use super::gather::{Gather, Gathered};
 use super::ring::{FillRing, RxRing};
+use super::socket::has_napi;
 use super::{Error, Link, Statistics};
 
 /// `XDP_PKT_CONTD` of linux/if_xdp.h: the packet goes on in the next descriptor.
@@ -204,9 +205,18 @@ impl Rx {
     /// When the socket is beyond waiting for, such as `ENXIO` once the device is
     /// gone. A device that is merely down is not an error.
     pub fn wake(&mut self) -> Result<(), Error> {
-        if !self.needs_wakeup() {
-            return Ok(());
+        match self.needs_wakeup() {
+            true => self.drive(),
+            false => Ok(()),
         }
+    }
+
+    /// Wakes the kernel whether it asks for it or not: with busy polling that is what
+    /// makes it receive.
+    ///
+    /// # Errors
+    /// As [`wake`](Rx::wake).
+    pub fn drive(&mut self) -> Result<(), Error> {
         self.counters.wakeups += 1;
         match recv(self.link.fd(), &mut [0u8; 0], RecvFlags::DONTWAIT) {
             Ok(_) => Ok(()),
@@ -229,6 +239,12 @@ impl Rx {
     /// The queue that the socket is bound to.
     pub fn queue(&self) -> u32 {
         self.link.queue()
+    }
+
+    /// Whether the socket knows the receive loop (NAPI) of its queue, without which it
+    /// can't be busy-polled. Kernels before 6.14 tell it when the first frame comes.
+    pub fn has_napi(&self) -> bool {
+        has_napi(self.link.fd())
     }
 
     /// The kernel's counters of the socket.
