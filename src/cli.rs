@@ -75,6 +75,17 @@ pub struct Cli {
     )]
     pub spin: u32,
 
+    /// Have the worker itself run the driver's receive loop (NAPI), and the device hold its
+    /// interrupts back, from when something comes until nothing has come for so long [default: off]
+    #[arg(
+        long,
+        value_name = "MICROSECONDS",
+        num_args = 0..=1,
+        default_missing_value = "50",
+        conflicts_with = "poll_mode"
+    )]
+    pub busy_poll: Option<u32>,
+
     /// Print errors only
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -310,7 +321,7 @@ pub struct Limits {
     #[arg(long, value_name = "RATE")]
     pub rate: Option<ByteSize>,
 
-    /// The most that is sent on all connections, bytes a second; each queue has an
+    /// The most that is sent on all connections, bytes a second; each worker has an
     /// equal part of it [default: no limit]
     #[arg(long, value_name = "RATE")]
     pub rate_total: Option<ByteSize>,

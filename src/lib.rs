@@ -25,8 +25,8 @@
 //!
 //! 1. The XDP program ([`xdp`]) redirects what is ours to the XSK of its RX
 //!    queue. An empty slot means `XDP_PASS`.
-//! 2. The [`worker`] takes a batch from the RX ring; each descriptor becomes a
-//!    move-only [`xsk::Frame`]. It takes none while it could not answer.
+//! 2. The [`worker`] takes a batch from the RX ring of each of its queues, as a rule one; each
+//!    descriptor becomes a move-only [`xsk::Frame`]. It takes none while it could not answer.
 //! 3. [`net::demux`] reads the headers once: a segment of ours, or a named
 //!    reason to drop it.
 //! 4. [`net::flow`] finds the connection, or [`net::accept`] says what a first
@@ -44,7 +44,7 @@
 //!    header goes back to the neighbour that the connection's frames came from.
 //!    Where the device can, it finishes the checksums ([`offload`]).
 //! 8. With nothing to do the worker spins a little, then sleeps in `poll()` on
-//!    the XSK and one eventfd until the next timer.
+//!    the XSKs and one eventfd until the next timer.
 //!
 //! # Who may know whom
 //!
@@ -148,6 +148,7 @@ pub mod xdp;
 pub mod xsk;
 
 pub mod access_log;
+pub mod busy_poll;
 pub mod calendar;
 pub mod cli;
 pub mod config;

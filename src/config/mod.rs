@@ -142,6 +142,8 @@ pub struct Config {
     pub queue: Option<u32>,
     /// How long to spin before sleeping.
     pub spin: Duration,
+    /// How long to busy-poll before sleeping, if at all.
+    pub busy_poll: Option<Duration>,
     /// A custom XDP object and the name of the program in it.
     pub object: Option<(PathBuf, Option<String>)>,
     /// How TCP checksums are judged.
@@ -201,6 +203,7 @@ impl Config {
                 _ => CopyMode::Auto,
             },
             spin: Duration::from_micros(if cli.poll_mode { 0 } else { cli.spin.into() }),
+            busy_poll: cli.busy_poll.map(|us| Duration::from_micros(us.into())),
             object: cli.filename.map(|file| (file, cli.progname)),
             rx_checksum: match cli.rx_checksum {
                 cli::RxChecksum::Auto => RxChecksum::Auto,
@@ -443,5 +446,12 @@ mod tests {
             (set.queue, set.spin, set.cores),
             (Some(3), Duration::ZERO, vec![1, 0])
         );
+        for (flags, want) in [
+            (&["--spin", "5"][..], None),
+            (&["--busy-poll"], Some(Duration::from_micros(50))),
+            (&["--busy-poll", "7"], Some(Duration::from_micros(7))),
+        ] {
+            assert_eq!(config(flags).expect("valid").busy_poll, want);
+        }
     }
 }

@@ -79,8 +79,8 @@ mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::net::sockopt::xdp_statistics;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use area::{HUGE_PAGE_BYTES, Memory, Pages};
@@ -230,6 +230,22 @@ impl Xsk {
         self.socket.umem.area.memory()
     }
 
+    /// Asks for preferred busy polling: wake-up calls ([`Rx::drive`] and those of the TX
+    /// half) then run the device's receive loop themselves, up to `frames` of it, and the
+    /// device holds its interrupts back as long as they come. `time` is what the kernel is
+    /// told in `SO_BUSY_POLL`.
+    ///
+    /// # Errors
+    /// When the kernel has no such thing, or does not permit it.
+    pub fn prefer_busy_poll(&self, time: Duration, frames: u32) -> Result<(), Error> {
+        let time_us = time.as_micros().try_into().unwrap_or(i32::MAX as u32);
+        socket::prefer_busy_poll(self.socket.fd(), time_us, frames).map_err(|errno| Error::Socket {
+            call: "setsockopt(SO_PREFER_BUSY_POLL)",
+            queue: self.queue(),
+            errno,
+        })
+    }
+
     /// The queue that the socket is bound to.
     pub fn queue(&self) -> u32 {
         self.socket.queue()
@@ -240,21 +256,7 @@ impl Xsk {
     /// # Errors
     /// When the kernel refuses to tell.
     pub fn statistics(&self) -> Result<Statistics, Error> {
-        let told = xdp_statistics(self.socket.fd());
-        let told = told.map_err(|errno| Error::Socket {
-            call: "getsockopt(XDP_STATISTICS)",
-            queue: self.queue(),
-            errno,
-        })?;
-        Ok(Statistics {
-            rx_dropped: told.rx_dropped,
-            rx_invalid_descs: told.rx_invalid_descs,
-            tx_invalid_descs: told.tx_invalid_descs,
-            // Linux before 5.9 does not count these.
-            rx_ring_full: told.rx_ring_full.unwrap_or(0),
-            rx_fill_ring_empty_descs: told.rx_fill_ring_empty_descs.unwrap_or(0),
-            tx_ring_empty_descs: told.tx_ring_empty_descs.unwrap_or(0),
-        })
+        self.rx.statistics()
     }
 }
 

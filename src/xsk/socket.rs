@@ -166,6 +166,48 @@ pub(super) fn map(config: &Config) -> Result<Arc<Area>, Error> {
     Ok(Arc::new(area))
 }
 
+/// Has the wake-up calls of a socket run its device's receive loop (NAPI) on their own
+/// processor, up to `frames` of them a call, instead of waiting for the interrupt to do it.
+///
+/// # Errors
+/// `ENOPROTOOPT` from a kernel without busy polling (`CONFIG_NET_RX_BUSY_POLL`) or before
+/// 5.11, `EPERM` without CAP_NET_ADMIN.
+pub(super) fn prefer_busy_poll(fd: BorrowedFd<'_>, time_us: u32, frames: u32) -> Result<(), Errno> {
+    set(fd, libc::SO_PREFER_BUSY_POLL, 1)?;
+    set(fd, libc::SO_BUSY_POLL, time_us)?;
+    set(fd, libc::SO_BUSY_POLL_BUDGET, frames)
+}
+
+/// Whether the socket knows the NAPI that it would poll.
+pub(super) fn has_napi(fd: BorrowedFd<'_>) -> bool {
+    let mut id: u32 = 0;
+    let mut bytes = size_of::<u32>() as libc::socklen_t;
+    let value: *mut u32 = &mut id;
+    // SAFETY: `value` points to `bytes` writable bytes during the call.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_INCOMING_NAPI_ID,
+            value.cast(),
+            &mut bytes,
+        )
+    };
+    result == 0 && id != 0
+}
+
+/// Sets an option of any socket whose value is a number.
+fn set(fd: BorrowedFd<'_>, option: libc::c_int, value: u32) -> Result<(), Errno> {
+    let value: *const u32 = &value;
+    let bytes = size_of::<u32>() as libc::socklen_t;
+    let fd = fd.as_raw_fd();
+    // SAFETY: `value` points to `bytes` readable bytes during the call.
+    match unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, value.cast(), bytes) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+    }
+}
+
 fn umem_error(config: &Config, errno: Errno) -> Error {
     let ifname = config.ifname.clone();
     match errno {
