@@ -51,6 +51,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 const DRAIN_CHECK: Duration = Duration::from_millis(5);
 /// How often the kernel is asked for its counters of the socket.
 const KERNEL_EVERY: Duration = Duration::from_millis(500);
+/// Rounds in a row that timers wait for frames that have come already: some milliseconds.
+const MAX_BEHIND: u32 = 8;
 /// Connections that are listed at most: a fraction of a millisecond for all.
 const LISTED: usize = 1_000;
 
@@ -166,6 +168,8 @@ pub struct Worker {
     waiting: Waiting,
     published: Instant,
     kernel_asked: Instant,
+    /// Rounds in a row whose batch was full, since timers had their turn.
+    behind: u32,
     /// When frames that the kernel did not take yet want another kick.
     kick_after: Option<Duration>,
     drain_until: Option<Instant>,
@@ -206,6 +210,7 @@ impl Worker {
             waiting,
             published: Instant::ZERO,
             kernel_asked: Instant::ZERO,
+            behind: 0,
             kick_after: None,
             drain_until: None,
             drain_check_at: Instant::ZERO,
@@ -246,9 +251,16 @@ impl Worker {
     /// One look at everything; whether there was anything.
     fn round(&mut self, now: Instant) -> Result<bool, Error> {
         self.stack.app.tick(now, SystemTime::now);
-        // First, so that those who wait for room have it before new frames do.
-        self.stack.poll(now, &mut self.tx);
+        // First, so that those who wait for room have it before new frames do. But while
+        // more frames wait than were taken, timers would take for lost what these acknowledge.
+        if self.behind == 0 {
+            self.stack.poll(now, &mut self.tx);
+        }
         let received = self.receive();
+        self.behind = match self.lanes.iter().any(Lane::is_behind) {
+            true if self.behind < MAX_BEHIND => self.behind + 1,
+            _ => 0,
+        };
         let rung = self.waker.answer();
         if rung {
             let now = self.now();

@@ -18,6 +18,8 @@ struct HugePages {
     /// Puts it back when its stdin ends: that is when this process lets go of it, in
     /// whatever way it ends.
     keeper: Child,
+    /// Those that others use.
+    in_use: usize,
     _lock: File,
 }
 
@@ -38,20 +40,22 @@ impl HugePages {
             .expect("a shell");
         HugePages {
             keeper,
+            in_use: meminfo("HugePages_Total:") - meminfo("HugePages_Free:"),
             _lock: lock,
         }
     }
 
-    /// Has the kernel set so many aside; how many there are then, all of them free.
+    /// Has the kernel set so many aside, and no more, for us; how many it can.
     #[track_caller]
     fn set(&self, pages: usize) -> usize {
-        fs::write(NR_HUGEPAGES, pages.to_string()).expect("a number that can be set");
+        let most = self.in_use + pages;
+        fs::write(NR_HUGEPAGES, most.to_string()).expect("a number that can be set");
         // Those of a server that has ended are free a moment later.
         lab::wait_until("huge pages that nobody uses", || {
             let total = meminfo("HugePages_Total:");
-            total <= pages && meminfo("HugePages_Free:") == total
+            total <= most && total - meminfo("HugePages_Free:") <= self.in_use
         });
-        meminfo("HugePages_Total:")
+        meminfo("HugePages_Free:")
     }
 }
 

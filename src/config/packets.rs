@@ -4,9 +4,11 @@ use super::sysinfo_bytes;
 use crate::cli;
 use crate::xsk;
 use bytesize::ByteSize;
+use std::ops::RangeInclusive;
 
-/// Descriptors that a ring may have: what a worker takes in one go fits into the least.
-const RING: std::ops::RangeInclusive<u32> = super::RX_BATCH as u32..=xsk::MAX_RING;
+/// Descriptors that a ring may have: what two connections send in a turn each fits into
+/// the least, and so do three of the largest packets.
+const RING: RangeInclusive<u32> = 64..=xsk::MAX_RING;
 /// The part of the machine's memory that packets may take: it can't be swapped out.
 const MACHINE_SHARE: u64 = 2;
 

@@ -1,5 +1,6 @@
 //! One RX queue of a worker.
 
+use crate::config::RX_BATCH;
 use crate::stats::Queue;
 use crate::xsk::{self, Rx, Statistics};
 use rustix::fd::{AsFd, BorrowedFd};
@@ -37,6 +38,11 @@ impl Lane {
     pub fn note(&mut self, taken: usize, accepted: u64) {
         self.taken = taken;
         self.accepted += accepted;
+    }
+
+    /// Whether as many frames were taken as one round may: there may be more.
+    pub fn is_behind(&self) -> bool {
+        self.taken >= RX_BATCH
     }
 
     /// Gives the chunks of the frames taken back to the kernel. When there were none, and

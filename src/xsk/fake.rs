@@ -59,7 +59,8 @@ impl<T: Copy> Ring<T> {
     /// Moves the producer's index, behind its back.
     #[cfg(test)]
     pub fn set_producer(&self, index: u32) {
-        self.producer.store(index, std::sync::atomic::Ordering::Release);
+        self.producer
+            .store(index, std::sync::atomic::Ordering::Release);
     }
 
     /// Both ends.
