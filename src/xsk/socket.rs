@@ -142,6 +142,10 @@ impl Socket {
 
     /// Lets one wake-up call of copy mode transmit up to `frames`, instead of 32.
     /// Kernels before 6.17 can't; nothing depends on it.
+    ///
+    /// `SO_SNDBUF`, which each frame is charged to until the device is done with it, stays as
+    /// it is: on veth that is before the call returns. Whether it was 208 KiB or 8 MiB, with
+    /// bodies of 1 KiB, 100 KiB and 10 MiB no call ended for want of it.
     pub fn raise_tx_budget(&self, frames: u32) {
         let value: *const u32 = &frames;
         let bytes = size_of::<u32>() as libc::socklen_t;
