@@ -75,6 +75,17 @@ pub struct Cli {
     )]
     pub spin: u32,
 
+    /// Have the worker itself run the driver's receive loop (NAPI), and the device hold its
+    /// interrupts back, from when something comes until nothing has come for so long [default: off]
+    #[arg(
+        long,
+        value_name = "MICROSECONDS",
+        num_args = 0..=1,
+        default_missing_value = "50",
+        conflicts_with = "poll_mode"
+    )]
+    pub busy_poll: Option<u32>,
+
     /// Print errors only
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -93,11 +104,17 @@ pub struct Cli {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = RxChecksum::Auto)]
     pub rx_checksum: RxChecksum,
 
+    /// Who finishes TCP checksums of what is sent: auto leaves them to a device that says it
+    /// can, offload to kernel or device in any case
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = TxChecksum::Auto)]
+    pub tx_checksum: TxChecksum,
+
     /// What decides how much may be in flight; none is for the lab only
     #[arg(long, value_name = "ALGORITHM", value_enum, default_value_t = Congestion::Cubic)]
     pub congestion: Congestion,
 
-    /// Processors for the workers, in queue order [default: 0, 1, … as allowed]
+    /// Processors for the workers, in queue order [default: as allowed, those of the
+    /// device's NUMA node first]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub cores: Vec<usize>,
 
@@ -125,6 +142,10 @@ pub struct Cli {
     /// What a request may take
     #[command(flatten)]
     pub requests: Requests,
+
+    /// The memory of packets
+    #[command(flatten)]
+    pub packets: Packets,
 
     /// How many, how much, how long
     #[command(flatten)]
@@ -222,6 +243,33 @@ pub enum Symlinks {
     Always,
 }
 
+/// The flags of the memory that a queue's packets are in, and of the rings to and from
+/// the kernel.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Packets, for each queue")]
+pub struct Packets {
+    /// Packets that may wait to be looked at; a power of two
+    #[arg(long, value_name = "N", default_value_t = 2_048)]
+    pub rx_ring: u32,
+
+    /// Packets that may wait to be sent; a power of two
+    #[arg(long, value_name = "N", default_value_t = 2_048)]
+    pub tx_ring: u32,
+
+    /// Frames that packets are received into
+    #[arg(long, value_name = "N", default_value_t = 2_048)]
+    pub fill_frames: u32,
+
+    /// Size of a frame, 2048 or 4096; larger packets take several
+    #[arg(long, value_name = "BYTES", default_value_t = 4_096)]
+    pub frame_bytes: u32,
+
+    /// Frames in huge pages of 2 MiB, which vm.nr_hugepages sets aside, if there are
+    /// enough
+    #[arg(long)]
+    pub hugepages: bool,
+}
+
 /// `--compress`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -297,7 +345,7 @@ pub struct Limits {
     #[arg(long, value_name = "RATE")]
     pub rate: Option<ByteSize>,
 
-    /// The most that is sent on all connections, bytes a second; each queue has an
+    /// The most that is sent on all connections, bytes a second; each worker has an
     /// equal part of it [default: no limit]
     #[arg(long, value_name = "RATE")]
     pub rate_total: Option<ByteSize>,
@@ -318,6 +366,17 @@ pub enum RxChecksum {
     Auto,
     Strict,
     Ignore,
+}
+
+/// `--tx-checksum`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TxChecksum {
+    /// The device, if it says that it can, else this server
+    Auto,
+    /// This server
+    Software,
+    /// The kernel or the device
+    Offload,
 }
 
 /// `--log-format`.

@@ -1,5 +1,5 @@
-//! The workers' threads: one for each socket, pinned, started, watched, told
-//! what has changed, and brought home.
+//! The workers' threads: one for each processor that there is a queue for, pinned,
+//! started, watched, told what has changed, and brought home.
 
 use crate::access_log::Log;
 use crate::config::{DRAIN_LIMIT, FILE_JOBS};
@@ -11,11 +11,12 @@ use crate::relay::{self, Relay};
 use crate::service::HttpService;
 use crate::site::{Limits, Patience, PoolLoader, Roots, Site};
 use crate::stats::Snapshot;
-use crate::worker::{self, Control, Remote, Waker, Worker};
+use crate::worker::{self, Control, Remote, Waiting, Waker, Worker};
 use crate::xsk::Xsk;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -35,8 +36,8 @@ pub enum Error {
     #[error(transparent)]
     Worker(#[from] worker::Error),
     /// A worker ended by a bug.
-    #[error("the worker of queue {0} panicked; this is a bug in xdphttpd")]
-    Panicked(u32),
+    #[error("the worker of {0} panicked; this is a bug in xdphttpd")]
+    Panicked(Queues),
     /// A processor in `--cores` cannot be used.
     #[error("--cores {core}: this process may run on {allowed} only")]
     Core {
@@ -62,12 +63,12 @@ fn refused(what: &'static str) -> impl FnOnce(Errno) -> Error {
     }
 }
 
-/// One processor for each of `workers`: those `wanted`, or else the allowed ones
-/// in order; when there are fewer, they are shared.
+/// The processors of the workers of so many `queues`, one a worker: those `wanted`, or
+/// else the allowed ones in order, but no more than queues.
 ///
 /// # Errors
 /// A wanted processor does not exist or is not allowed.
-pub fn cores(wanted: &[usize], workers: usize) -> Result<Vec<usize>, Error> {
+pub fn cores(wanted: &[usize], queues: usize) -> Result<Vec<usize>, Error> {
     let allowed = sched_getaffinity(None).map_err(refused("ask for the processors"))?;
     let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
         .filter(|&core| allowed.is_set(core))
@@ -78,12 +79,45 @@ pub fn cores(wanted: &[usize], workers: usize) -> Result<Vec<usize>, Error> {
             allowed: ranges(&allowed),
         });
     }
-    let usable = if wanted.is_empty() {
-        allowed
-    } else {
-        wanted.to_vec()
-    };
-    Ok(usable.into_iter().cycle().take(workers).collect())
+    let mut usable = Vec::new();
+    for &core in if wanted.is_empty() { &allowed } else { wanted } {
+        if !usable.contains(&core) {
+            usable.push(core);
+        }
+    }
+    usable.truncate(queues);
+    Ok(usable)
+}
+
+/// Deals `sockets` out to so many workers, as evenly as can be: the first to the first,
+/// and so on round.
+pub fn deal<T>(sockets: Vec<T>, workers: usize) -> Vec<Vec<T>> {
+    let mut hands: Vec<Vec<T>> = (0..workers).map(|_| Vec::new()).collect();
+    for (at, socket) in sockets.into_iter().enumerate() {
+        if let Some(hand) = hands.get_mut(at % workers) {
+            hand.push(socket);
+        }
+    }
+    hands
+}
+
+/// The queues of a worker, by which it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queues(Vec<u32>);
+
+impl Queues {
+    /// As `0,2`.
+    fn list(&self) -> String {
+        let numbers: Vec<String> = self.0.iter().map(u32::to_string).collect();
+        numbers.join(",")
+    }
+}
+
+impl fmt::Display for Queues {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.0.len() == 1 { "queue" } else { "queues" };
+        write!(to, "{noun} {}", self.list())
+    }
 }
 
 /// Ascending numbers as `0-3,6`.
@@ -101,9 +135,9 @@ type Outcome = Option<Result<(), worker::Error>>;
 
 /// Tells of a worker's end, however it ends.
 struct Obituary {
-    queue: u32,
+    queues: Queues,
     outcome: Outcome,
-    to: mpsc::UnboundedSender<(u32, Outcome)>,
+    to: mpsc::UnboundedSender<(Queues, Outcome)>,
 }
 
 impl Obituary {
@@ -115,7 +149,7 @@ impl Obituary {
 impl Drop for Obituary {
     fn drop(&mut self) {
         // Nobody listens any more when the server itself has failed.
-        let _ = self.to.send((self.queue, self.outcome.take()));
+        let _ = self.to.send((self.queues.clone(), self.outcome.take()));
     }
 }
 
@@ -145,18 +179,18 @@ pub struct Fleet {
     body_bytes: usize,
     log: Option<Log>,
     limiter: Option<Limiter>,
-    spin: Duration,
+    waiting: Waiting,
     /// For the workers that are still to be started.
     places: std::vec::IntoIter<(Waker, Relay)>,
-    workers: Vec<(u32, Remote, JoinHandle<()>)>,
-    ended: mpsc::UnboundedSender<(u32, Outcome)>,
-    ends: mpsc::UnboundedReceiver<(u32, Outcome)>,
+    workers: Vec<(Queues, Remote, JoinHandle<()>)>,
+    ended: mpsc::UnboundedSender<(Queues, Outcome)>,
+    ends: mpsc::UnboundedReceiver<(Queues, Outcome)>,
 }
 
 impl Fleet {
     /// No workers yet; the `workers` to come have such stacks, serve `serves`, each with
-    /// `body_bytes` in memory before it reads in small pieces, write to `log`, and spin
-    /// for `spin` before they sleep.
+    /// `body_bytes` in memory before it reads in small pieces, write to `log`, and wait
+    /// like that when nothing comes.
     ///
     /// # Errors
     /// The operating system gives no randomness or descriptors.
@@ -166,7 +200,7 @@ impl Fleet {
         serves: Serves,
         body_bytes: usize,
         log: Option<Log>,
-        spin: Duration,
+        waiting: Waiting,
     ) -> Result<Fleet, Error> {
         let (ended, ends) = mpsc::unbounded_channel();
         let wakers: Result<Vec<Waker>, Errno> = (0..workers).map(|_| Waker::new()).collect();
@@ -182,7 +216,7 @@ impl Fleet {
             body_bytes,
             log,
             limiter: None,
-            spin,
+            waiting,
             workers: Vec::new(),
             ended,
             ends,
@@ -194,29 +228,34 @@ impl Fleet {
         self.limiter = limiter;
     }
 
-    /// Starts the worker of `socket` on processor `core`, if one is still to come.
+    /// Starts the worker of `sockets` on processor `core`, if one is still to come.
     /// Needs a tokio runtime, whose blocking threads will read its files.
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(&mut self, socket: Xsk, core: usize) -> Result<(), Error> {
-        let queue = socket.queue();
+    pub fn start(&mut self, mut sockets: Vec<Xsk>, core: usize) -> Result<(), Error> {
+        let queues = Queues(sockets.iter().map(Xsk::queue).collect());
+        if sockets.is_empty() {
+            return Ok(());
+        }
+        let sockets = (sockets.remove(0), sockets);
         let Some((waker, relay)) = self.places.next() else {
             return Ok(());
         };
+        let named = queues.clone();
         let mut obituary = Obituary {
-            queue,
+            queues: queues.clone(),
             outcome: None,
             to: self.ended.clone(),
         };
-        let (stack, serves, spin) = (self.stack.clone(), self.serves.clone(), self.spin);
+        let (stack, serves, waiting) = (self.stack.clone(), self.serves.clone(), self.waiting);
         let (secret, origin, body_bytes) = (self.secret, self.origin, self.body_bytes);
         let log = self.log.as_ref().map(Log::batch);
         let limiter = self.limiter.clone();
         let (runtime, (built, remote)) = (Handle::current(), std::sync::mpsc::channel());
         // Built in its thread: what a worker holds never crosses threads.
         let body = move || {
-            pin(queue, core);
+            pin(&named, core);
             let wake = waker.clone();
             let loader = PoolLoader::new(
                 runtime,
@@ -235,19 +274,20 @@ impl Fleet {
                 .with_limiter(limiter);
             service.limits = serves.requests;
             let stack = Stack::new(&stack, &secret, service);
-            let (worker, remote) = Worker::new(socket, stack, waker, relay, origin, spin);
+            let (worker, remote) = Worker::new(sockets, stack, waker, relay, origin, waiting);
             let _ = built.send(remote);
             obituary.write(worker.run());
         };
         let thread = std::thread::Builder::new()
-            .name(format!("xdphttpd-q{queue}"))
+            .name(format!("xdphttpd-q{}", queues.list()))
             .spawn(body)
             .map_err(|source| Error::System {
                 what: "start a worker's thread",
                 source,
             })?;
-        let remote = remote.recv().map_err(|_| Error::Panicked(queue))?;
-        self.workers.push((queue, remote, thread));
+        let remote = remote.recv();
+        let remote = remote.map_err(|_| Error::Panicked(queues.clone()))?;
+        self.workers.push((queues, remote, thread));
         Ok(())
     }
 
@@ -255,7 +295,7 @@ impl Fleet {
     pub async fn failed(&mut self) -> Error {
         loop {
             match self.ends.recv().await {
-                Some((queue, None)) => return Error::Panicked(queue),
+                Some((queues, None)) => return Error::Panicked(queues),
                 Some((_, Some(Err(error)))) => return error.into(),
                 Some((_, Some(Ok(())))) => {}
                 // `ended` is kept, so the channel cannot close.
@@ -266,28 +306,34 @@ impl Fleet {
 
     /// What the workers counted when they last had a moment.
     pub fn snapshots(&self) -> Vec<Snapshot> {
-        let read = |remote: &Remote| remote.snapshot.lock().map(|s| *s).unwrap_or_default();
+        let read = |remote: &Remote| {
+            remote
+                .snapshot
+                .lock()
+                .map(|s| s.clone())
+                .unwrap_or_default()
+        };
         self.workers
             .iter()
             .map(|(_, remote, _)| read(remote))
             .collect()
     }
 
-    /// How the connections stand, by queue; without those of a worker that does not
-    /// answer.
-    pub async fn listings(&self) -> Vec<(u32, Listing)> {
-        let ask = |(queue, remote, _): &(u32, Remote, JoinHandle<()>)| {
+    /// How the connections stand, by the queues of a worker (`0,2`); without those of one
+    /// that does not answer.
+    pub async fn listings(&self) -> Vec<(String, Listing)> {
+        let ask = |(queues, remote, _): &(Queues, Remote, JoinHandle<()>)| {
             let (to, answer) = oneshot::channel();
             remote.tell(Control::List(to));
-            (*queue, answer)
+            (queues.clone(), answer)
         };
         // All at once: they look at the same time.
         let asked: Vec<_> = self.workers.iter().map(ask).collect();
         let mut listings = Vec::new();
-        for (queue, answer) in asked {
+        for (queues, answer) in asked {
             match timeout(ANSWER_LIMIT, answer).await {
-                Ok(Ok(listing)) => listings.push((queue, listing)),
-                _ => tracing::warn!("queue {queue}: its worker does not list its connections"),
+                Ok(Ok(listing)) => listings.push((queues.list(), listing)),
+                _ => tracing::warn!("{queues}: the worker does not list its connections"),
             }
         }
         listings
@@ -330,8 +376,8 @@ impl Fleet {
         while running > 0 {
             tokio::select! {
                 end = self.ends.recv() => {
-                    let Some((queue, outcome)) = end else { break };
-                    outcome.ok_or(Error::Panicked(queue))??;
+                    let Some((queues, outcome)) = end else { break };
+                    outcome.ok_or(Error::Panicked(queues))??;
                     running -= 1;
                 }
                 () = &mut hurry, if !hurried => {
@@ -342,8 +388,8 @@ impl Fleet {
             }
         }
         // Their last breath: sockets close, and the queues are free.
-        for (queue, _, thread) in self.workers {
-            thread.join().map_err(|_| Error::Panicked(queue))?;
+        for (queues, _, thread) in self.workers {
+            thread.join().map_err(|_| Error::Panicked(queues))?;
         }
         match self.log.map(Log::close) {
             None | Some(0) => {}
@@ -353,11 +399,11 @@ impl Fleet {
     }
 }
 
-fn pin(queue: u32, core: usize) {
+fn pin(queues: &Queues, core: usize) {
     let mut only = CpuSet::new();
     only.set(core);
     if let Err(errno) = sched_setaffinity(None, &only) {
-        tracing::warn!("queue {queue}: its worker is not pinned to processor {core}: {errno}");
+        tracing::warn!("{queues}: the worker is not pinned to processor {core}: {errno}");
     }
 }
 
@@ -376,5 +422,31 @@ mod tests {
     fn numbers_are_told_as_ranges() {
         assert_eq!(ranges(&[0, 1, 2, 3, 6, 8, 9]), "0-3,6,8-9");
         assert_eq!((ranges(&[5]), ranges(&[])), ("5".into(), String::new()));
+    }
+
+    #[test]
+    fn queues_are_dealt_out_evenly_and_none_is_left() {
+        for (queues, workers, want) in [
+            (1, 1, vec![vec![0]]),
+            (2, 1, vec![vec![0, 1]]),
+            (2, 2, vec![vec![0], vec![1]]),
+            (5, 2, vec![vec![0, 2, 4], vec![1, 3]]),
+        ] {
+            assert_eq!(deal((0..queues).collect(), workers), want);
+        }
+    }
+
+    #[test]
+    fn a_worker_has_a_processor_and_no_two_have_the_same() {
+        let allowed = cores(&[], usize::MAX).expect("this process runs somewhere");
+        let first = allowed[0];
+        assert_eq!(cores(&[], 1).expect("allowed"), [first]);
+        assert_eq!(cores(&[first, first], 4).expect("allowed"), [first]);
+    }
+
+    #[test]
+    fn a_worker_is_called_by_its_queues() {
+        assert_eq!(Queues(vec![3]).to_string(), "queue 3");
+        assert_eq!(Queues(vec![0, 2]).to_string(), "queues 0,2");
     }
 }

@@ -2,14 +2,15 @@
 //! connections when they are asked for.
 
 mod connections;
+mod memory;
 mod recovery;
 
 use crate::config::Config;
 use crate::net::figures::Listing;
 use crate::net::recovery::Tally;
-use crate::stats::{Snapshot, total};
+use crate::stats::{Queue, Snapshot, total};
 use crate::xdp::{Attachment, Device, Mode, Verdicts};
-use crate::xsk::Xsk;
+use crate::xsk::{Memory, Xsk};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -25,6 +26,7 @@ impl Ready {
         device: &Device,
         attachment: &Attachment,
         sockets: &[Xsk],
+        workers: usize,
     ) -> Ready {
         if let Some(reason) = attachment.fallback() {
             tracing::info!(
@@ -38,21 +40,16 @@ impl Ready {
                 device.name
             );
         }
+        let memory: Vec<Memory> = sockets.iter().map(Xsk::memory).collect();
+        memory::note(&device.name, &memory);
         if !attachment.has_frags() && config.object.is_none() {
             tracing::info!(
                 "{}: frames of one buffer only, for XDP with several was not to be had",
                 device.name
             );
         }
-        let unserved = device.rx_queues as usize - sockets.len();
-        if unserved > 0 {
-            tracing::warn!(
-                "{}: {unserved} of {} RX queues have no socket; what arrives there goes to the \
-                 kernel, which has nobody on port {}",
-                device.name,
-                device.rx_queues,
-                config.port
-            );
+        if let Some(warning) = unserved(config, device, sockets) {
+            tracing::warn!("{warning}");
         }
         let mode = match attachment.mode() {
             Mode::Native => "native",
@@ -64,7 +61,7 @@ impl Ready {
             url(device.addresses.first().copied(), config.port),
             device.name,
             if zero_copy { "zero copy" } else { "copy" },
-            plural(sockets.len() as u64, "queue"),
+            shared(sockets.len(), workers),
             config.hosts[0].root.display(),
         ))
     }
@@ -86,6 +83,37 @@ fn url(address: Option<Ipv4Addr>, port: u16) -> String {
     }
 }
 
+/// Queues, and workers if they are fewer.
+fn shared(queues: usize, workers: usize) -> String {
+    let queues_text = plural(queues as u64, "queue");
+    match workers < queues {
+        true => format!("{queues_text} by {}", plural(workers as u64, "worker")),
+        false => queues_text,
+    }
+}
+
+/// Which queues lead past us, and what is to be done about it.
+fn unserved(config: &Config, device: &Device, sockets: &[Xsk]) -> Option<String> {
+    let is_served = |queue: &u32| sockets.iter().any(|socket| socket.queue() == *queue);
+    let unserved: Vec<u32> = (0..device.rx_queues).filter(|q| !is_served(q)).collect();
+    if unserved.is_empty() {
+        return None;
+    }
+    let numbers: Vec<String> = unserved.iter().map(u32::to_string).collect();
+    let (dev, port) = (&device.name, config.port);
+    Some(format!(
+        "{dev}: {} of {} RX queues have no socket ({}); what arrives there goes to the kernel, \
+         which has nobody on port {port}: leave -Q away, or have the device use no other queue \
+         (ethtool -L {dev} combined 1) or steer port {port} to queue {} (ethtool -N {dev} \
+         flow-type tcp4 dst-port {port} action {})",
+        unserved.len(),
+        device.rx_queues,
+        numbers.join(", "),
+        sockets.first().map_or(0, Xsk::queue),
+        sockets.first().map_or(0, Xsk::queue),
+    ))
+}
+
 fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
@@ -97,7 +125,7 @@ fn say(line: &str) {
 }
 
 /// Prints how the connections stand, of the workers of these queues.
-pub fn print_connections(listings: &[(u32, Listing)]) {
+pub fn print_connections(listings: &[(String, Listing)]) {
     say(&connections::lines(listings));
 }
 
@@ -180,10 +208,11 @@ fn lines(
     ));
     text.push_str(&format!(
         "\n  rx: {}\n  tx: {}, {:.0} wake-ups/s",
-        direction(|s| s.rx.frames, |s| s.rx.bytes),
+        direction(|s| s.over(|q| q.rx.frames), |s| s.over(|q| q.rx.bytes)),
         direction(|s| s.tx.frames, |s| s.tx.bytes),
         rate(|s| s.tx.wakeups),
     ));
+    text.push_str(&by_queue(last, now, seconds));
     let before = (!last.is_empty()).then(|| recovered(last));
     if let Some(line) = recovery::line(&recovered(now), before.as_ref()) {
         text.push_str(&format!("\n  {line}"));
@@ -217,6 +246,27 @@ fn lines(
     text
 }
 
+/// A line for each queue, if there are several.
+fn by_queue(last: &[Snapshot], now: &[Snapshot], seconds: f64) -> String {
+    let mut queues: Vec<Queue> = now.iter().flat_map(|s| s.queues.clone()).collect();
+    if queues.len() < 2 {
+        return String::new();
+    }
+    queues.sort_by_key(|queue| queue.queue);
+    let before = |number: u32| {
+        let mut all = last.iter().flat_map(|s| &s.queues);
+        let before = all.find(|queue| queue.queue == number);
+        before.map_or(0, |queue| queue.rx.frames)
+    };
+    let line = |queue: &Queue| {
+        let (number, frames) = (queue.queue, queue.rx.frames);
+        let rate = frames.saturating_sub(before(number)) as f64 / seconds;
+        let accepted = queue.accepted;
+        format!("\n  queue {number}: {accepted} accepted, rx {frames} packets, {rate:.0}/s")
+    };
+    queues.iter().map(line).collect()
+}
+
 /// What loss recovery did, on all workers.
 fn recovered(workers: &[Snapshot]) -> Tally {
     let mut all = Tally::default();
@@ -244,14 +294,48 @@ mod tests {
         );
     }
 
+    fn queue(number: u32, frames: u64, accepted: u64) -> Queue {
+        let mut queue = Queue {
+            queue: number,
+            accepted,
+            ..Queue::default()
+        };
+        queue.rx.frames = frames;
+        queue.rx.bytes = frames * 125;
+        queue
+    }
+
+    #[test]
+    fn several_queues_have_a_line_each_in_their_order() {
+        let worker = |queues| Snapshot {
+            queues,
+            ..Snapshot::default()
+        };
+        let last = [worker(vec![queue(0, 50, 0)])];
+        let now = [
+            worker(vec![queue(0, 100, 5), queue(2, 10, 1)]),
+            worker(vec![queue(1, 7, 0)]),
+        ];
+        let text = lines(&last, &now, None, 0, 2.0);
+        assert!(text.contains("rx: 117 packets, 34/s"), "{text}");
+        let want = "\n  queue 0: 5 accepted, rx 100 packets, 25/s\
+                    \n  queue 1: 0 accepted, rx 7 packets, 4/s\
+                    \n  queue 2: 1 accepted, rx 10 packets, 5/s";
+        assert!(text.contains(want), "{text}");
+        assert!(!lines(&[], &now[1..], None, 0, 2.0).contains("queue"));
+        assert_eq!(shared(4, 2), "4 queues by 2 workers");
+        assert_eq!(shared(1, 1), "1 queue");
+    }
+
     #[test]
     fn a_report_has_rates_and_names_only_the_troubles_there_were() {
-        let mut now = Snapshot::default();
-        now.rx.frames = 2_000;
-        now.rx.bytes = 250_000;
+        let mut now = Snapshot {
+            queues: vec![queue(0, 2_000, 3)],
+            ..Snapshot::default()
+        };
         now.http.requests = 500;
         now.census.open = 3;
-        let text = lines(&[], &[now], None, 0, 2.0);
+        let text = lines(&[], &[now.clone()], None, 0, 2.0);
         assert!(
             text.contains("rx: 2000 packets, 1000/s, 1.0 Mbit/s"),
             "{text}"
@@ -262,16 +346,22 @@ mod tests {
         );
         assert!(!text.contains("troubles"), "{text}");
         assert!(!text.contains("recovery"), "{text}");
-        let before = now;
+        let before = now.clone();
         now.net.recovery.segments = 297;
         now.net.recovery.repairs = 3;
-        let text = lines(&[before, before], &[now, now], None, 0, 2.0);
+        let text = lines(
+            &[before.clone(), before],
+            &[now.clone(), now.clone()],
+            None,
+            0,
+            2.0,
+        );
         assert!(
             text.contains("\n  recovery: 6 segments sent again (1.00 %, of late 1.00 %), "),
             "{text}"
         );
         now.net.drop_tcp_checksum = 7;
-        let text = lines(&[], &[now], None, 12, 2.0);
+        let text = lines(&[], &[now.clone()], None, 12, 2.0);
         assert!(
             text.ends_with(
                 "drops and troubles: bad TCP checksum 7, lines of the access log lost 12"

@@ -7,14 +7,19 @@
 //! dying, in whatever way) gives the device back.
 
 use crate::access_log::{self, Log};
+use crate::busy_poll;
+use crate::config::packets::{self, check_memory};
 use crate::config::{self, Config};
 use crate::fleet::{self, Fleet, Serves};
 use crate::http::Hosts;
 use crate::http::rate::Limiter;
 use crate::net::demux::ETHERNET_HEADER_BYTES;
 use crate::net::{Policy, StackConfig};
+use crate::numa::Place;
+use crate::offload;
 use crate::report::{self, Ready, Reporter};
 use crate::site::{Patience, Root, Roots};
+use crate::worker::Waiting;
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
 use crate::xsk::{self, CopyMode, Xsk};
@@ -22,9 +27,14 @@ use rustix::fd::AsFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Descriptors of a TX ring that nothing is sent by: a frame of any size fits, as the
+/// settings of a socket want it, and little memory is set aside.
+const UNUSED_TX_RING: u32 = 32;
 
 /// Why the server did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +61,19 @@ pub enum Error {
         /// How many there are.
         queues: u32,
     },
+    /// `-Q` names a queue that could only receive.
+    #[error(
+        "-Q {queue}: {dev} has {}, so nothing could be sent there; leave -Q away",
+        tx_queue_range(*.queues)
+    )]
+    TxQueue {
+        /// The device.
+        dev: String,
+        /// The queue asked for.
+        queue: u32,
+        /// How many of the device can send.
+        queues: u32,
+    },
     /// Frames of the device's MTU take several chunks, which the program or the device
     /// does not allow, or are larger than IPv4 packets can be.
     #[error(
@@ -74,6 +97,9 @@ pub enum Error {
     /// The AF_XDP side failed.
     #[error(transparent)]
     Xsk(#[from] xsk::Error),
+    /// Packets would take too much memory.
+    #[error(transparent)]
+    Packets(#[from] packets::Error),
     /// The root cannot be served.
     #[error(transparent)]
     Root(#[from] crate::site::RootError),
@@ -101,6 +127,13 @@ fn queue_range(queues: u32) -> String {
     match queues {
         0 | 1 => "only RX queue 0".to_owned(),
         queues => format!("RX queues 0 to {}", queues - 1),
+    }
+}
+
+fn tx_queue_range(queues: u32) -> String {
+    match queues {
+        0 | 1 => "TX queue 0 only".to_owned(),
+        queues => format!("TX queues 0 to {} only", queues - 1),
     }
 }
 
@@ -181,21 +214,34 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
     let mut watch = Watch::open(inspect(&config.dev).await?.ifindex).await?;
     let device = inspect(&config.dev).await?;
     let queues = check(config, &device)?;
-    let cores = fleet::cores(&config.cores, queues.len())?;
+    check_memory(&socket(config, &device, 0), queues.len())?;
+    let place = Place::of(Path::new("/sys"), &device.name);
+    // A worker sends on its first queue.
+    let most_workers = queues.len().min(device.tx_queues as usize);
+    let cores = fleet::cores(&place.cores(&config.cores), most_workers)?;
     let program = load(config, &device)?;
     let attachment = attach(config, &device, &program, &queues)?;
 
-    check_mtu(&device, &attachment)?;
+    check_mtu(config, &device, &attachment)?;
     let copy = match (config.copy, attachment.mode()) {
         // Zero copy needs the driver's own XDP.
         (CopyMode::Auto, xdp::Mode::Generic) => CopyMode::Copy,
         (copy, _) => copy,
     };
-    let sockets = open_sockets(&device, &queues, copy)?;
+    let sockets = offload::open(config.tx_checksum, &device, |tx_checksum| {
+        open_sockets(&queues, cores.len(), |queue| xsk::Config {
+            copy,
+            node: place.node,
+            tx_checksum,
+            ..socket(config, &device, queue)
+        })
+    })?;
+    let busy_poll = config.busy_poll;
+    let busy_poll = busy_poll.filter(|&time| busy_poll::prefer(&device, &sockets, time));
     for socket in &sockets {
         program.xsks().set(socket.queue(), socket.as_fd())?;
     }
-    let ready = Ready::new(config, &device, &attachment, &sockets);
+    let ready = Ready::new(config, &device, &attachment, &sockets, cores.len());
     let stack = StackConfig {
         policy: Policy {
             port: config.port,
@@ -204,10 +250,10 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         },
         mtu_bytes: device.mtu as usize,
         congestion: config.congestion,
-        limits: config.limits.share(queues.len()),
+        limits: config.limits.share(cores.len()),
     };
     let mut fleet = Fleet::new(
-        queues.len(),
+        cores.len(),
         stack,
         Serves {
             passwords: passwords.clone(),
@@ -220,15 +266,19 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
                 limit: config.file_timeout,
             },
         },
-        config.body_bytes / queues.len(),
+        config.body_bytes / cores.len(),
         log,
-        config.spin,
+        Waiting {
+            spin: config.spin.max(busy_poll.unwrap_or_default()),
+            busy_poll: busy_poll.is_some(),
+        },
     )?;
-    let share = |rate: u64| (rate / queues.len() as u64).max(1);
+    let share = |rate: u64| (rate / cores.len() as u64).max(1);
     let limiter = Limiter::new(config.rate, config.rate_total.map(share));
     fleet.limit(limiter);
-    for (socket, core) in sockets.into_iter().zip(cores) {
-        fleet.start(socket, core)?;
+    let hands = fleet::deal(sockets, cores.len());
+    for (sockets, core) in hands.into_iter().zip(cores) {
+        fleet.start(sockets, core)?;
     }
 
     let mut served = Served::new(config, &program, device, ready);
@@ -272,17 +322,22 @@ fn check(config: &Config, device: &Device) -> Result<Vec<u32>, Error> {
             queue,
             queues: device.rx_queues,
         }),
+        Some(queue) if queue >= device.tx_queues => Err(Error::TxQueue {
+            dev: dev(),
+            queue,
+            queues: device.tx_queues,
+        }),
         Some(queue) => Ok(vec![queue]),
         None => Ok((0..device.rx_queues).collect()),
     }
 }
 
 /// Whether packets of the device's MTU can be received and sent.
-fn check_mtu(device: &Device, attachment: &Attachment) -> Result<(), Error> {
+fn check_mtu(config: &Config, device: &Device, attachment: &Attachment) -> Result<(), Error> {
     let most = match attachment.has_frags() {
         true => xsk::MAX_FRAME,
         // An XDP program that sees one buffer only has frames of one chunk.
-        false => xsk::Config::new(device.name.clone(), 0).receivable_bytes(),
+        false => config.packets.socket(&device.name, 0).receivable_bytes(),
     } - ETHERNET_HEADER_BYTES as u32;
     match device.mtu > most {
         true => Err(Error::Mtu {
@@ -332,23 +387,40 @@ fn attach(
     let attach = |force| program.attach(device.ifindex, &device.name, config.mode, force);
     match attach(false) {
         Err(xdp::Error::Occupied { .. }) if config.force => {
-            drop(open_sockets(device, queues, CopyMode::Copy)?);
+            // On ordinary pages: huge ones are not free again at once.
+            drop(open_sockets(queues, queues.len(), |queue| xsk::Config {
+                copy: CopyMode::Copy,
+                hugepages: false,
+                ..socket(config, device, queue)
+            })?);
             Ok(attach(true)?)
         }
         attached => Ok(attached?),
     }
 }
 
-fn open_sockets(device: &Device, queues: &[u32], copy: CopyMode) -> Result<Vec<Xsk>, Error> {
-    let open = |&queue: &u32| {
-        let wanted = xsk::Config {
-            copy,
-            largest_bytes: device.mtu + ETHERNET_HEADER_BYTES as u32,
-            ..xsk::Config::new(device.name.clone(), queue)
-        };
-        Ok(Xsk::open(&wanted)?)
+/// A socket on each of `queues`, of which the workers send on the first `senders`.
+fn open_sockets(
+    queues: &[u32],
+    senders: usize,
+    socket: impl Fn(u32) -> xsk::Config,
+) -> Result<Vec<Xsk>, xsk::Error> {
+    let open = |(at, &queue): (usize, &u32)| {
+        let mut wanted = socket(queue);
+        if at >= senders {
+            wanted.tx_ring = UNUSED_TX_RING;
+        }
+        Xsk::open(&wanted)
     };
-    queues.iter().map(open).collect()
+    queues.iter().enumerate().map(open).collect()
+}
+
+/// The settings of a socket as far as they don't depend on how the program is attached.
+fn socket(config: &Config, device: &Device, queue: u32) -> xsk::Config {
+    xsk::Config {
+        largest_bytes: device.mtu + ETHERNET_HEADER_BYTES as u32,
+        ..config.packets.socket(&device.name, queue)
+    }
 }
 
 /// The device while it is served, as far as it changes.

@@ -102,7 +102,7 @@ pub struct Census {
 }
 
 /// What one worker counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Flows of each kind.
     pub census: Census,
@@ -110,10 +110,21 @@ pub struct Snapshot {
     pub net: NetCounters,
     /// Requests and responses.
     pub http: crate::http::Counters,
-    /// The RX half of the AF_XDP socket.
-    pub rx: crate::xsk::RxCounters,
-    /// The TX half of the AF_XDP socket.
+    /// The TX half of the AF_XDP socket that it sends on.
     pub tx: crate::xsk::TxCounters,
+    /// Each of its RX queues.
+    pub queues: Vec<Queue>,
+}
+
+/// What came in by one RX queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Queue {
+    /// Its number on the device.
+    pub queue: u32,
+    /// Connections whose handshake ended there.
+    pub accepted: u64,
+    /// The RX half of its AF_XDP socket.
+    pub rx: crate::xsk::RxCounters,
     /// What the kernel counted for the socket.
     pub kernel: crate::xsk::Statistics,
 }
@@ -122,6 +133,11 @@ pub struct Snapshot {
 pub type Trouble = (&'static str, fn(&Snapshot) -> u64);
 
 impl Snapshot {
+    /// One figure over all of its queues.
+    pub fn over(&self, figure: impl Fn(&Queue) -> u64) -> u64 {
+        self.queues.iter().map(figure).sum()
+    }
+
     /// What can go wrong, by the name that a report gives it.
     pub const TROUBLES: &[Trouble] = &[
         ("not TCP", |s| s.net.drop_not_tcp),
@@ -167,12 +183,18 @@ impl Snapshot {
         ("too many passwords in line", |s| s.http.refused_credentials),
         ("kept back by the rate", |s| s.http.kept_back),
         ("response broken off", |s| s.http.aborted),
-        ("RX ring full", |s| s.kernel.rx_ring_full),
-        ("fill ring empty", |s| s.kernel.rx_fill_ring_empty_descs),
-        ("dropped by XSK", |s| s.kernel.rx_dropped),
-        ("bad RX descriptor", |s| s.rx.bad_descriptors),
-        ("RX frame in pieces that don't fit", |s| s.rx.ungathered),
-        ("bad TX descriptor", |s| s.kernel.tx_invalid_descs),
+        ("RX ring full", |s| s.over(|q| q.kernel.rx_ring_full)),
+        ("fill ring empty", |s| {
+            s.over(|q| q.kernel.rx_fill_ring_empty_descs)
+        }),
+        ("dropped by XSK", |s| s.over(|q| q.kernel.rx_dropped)),
+        ("bad RX descriptor", |s| s.over(|q| q.rx.bad_descriptors)),
+        ("RX frame in pieces that don't fit", |s| {
+            s.over(|q| q.rx.ungathered)
+        }),
+        ("bad TX descriptor", |s| {
+            s.over(|q| q.kernel.tx_invalid_descs)
+        }),
         ("TX frame refused by device", |s| s.tx.dropped),
         ("no kernel memory for TX", |s| s.tx.full),
         ("device down on TX", |s| s.tx.down),

@@ -8,6 +8,7 @@
 //! the devices of the lab (testenv/relay). Room is bounded as a ring's is: a full
 //! direction is not [`ready`](FrameSink::ready).
 
+use crate::net::checksum;
 use crate::net::{Duration, FrameSink, Instant};
 use std::collections::BTreeMap;
 
@@ -97,6 +98,7 @@ pub struct Direction {
     last_due: Instant,
     is_bad: bool,
     is_cut: bool,
+    finishes_checksums: bool,
     /// What became of the frames so far.
     pub tally: Tally,
 }
@@ -120,7 +122,16 @@ impl Direction {
             last_due: Instant::ZERO,
             is_bad: false,
             is_cut: false,
+            finishes_checksums: false,
             tally: Tally::default(),
+        }
+    }
+
+    /// The same, sent to by a device that finishes checksums.
+    pub fn finishing_checksums(self) -> Direction {
+        Direction {
+            finishes_checksums: true,
+            ..self
         }
     }
 
@@ -285,8 +296,15 @@ impl FrameSink for Sender<'_> {
     }
 
     fn submit(&mut self, _len_bytes: usize) {
-        let frame = std::mem::take(&mut self.frame);
+        let mut frame = std::mem::take(&mut self.frame);
+        if self.direction.finishes_checksums {
+            checksum::finish(&mut frame);
+        }
         self.direction.accept(frame, self.now);
+    }
+
+    fn finishes_checksums(&self) -> bool {
+        self.direction.finishes_checksums
     }
 }
 

@@ -1,10 +1,19 @@
-//! The worker: the only loop over rings, one thread for one RX queue.
+//! The worker: the only loop over rings, one thread for one RX queue, or for several
+//! where there are fewer processors.
 //!
-//! A round polls what is due, takes a batch of received frames through the stack,
-//! delivers the files that were loaded, publishes the frames to send and kicks
+//! A round polls what is due, takes a batch of received frames of each queue through
+//! the stack, delivers the files that were loaded, publishes the frames to send and kicks
 //! the kernel once. A round without work is followed by a short spin and
-//! then by sleep in `poll()` on the XSK and one eventfd (file completions and
+//! then by sleep in `poll()` on the XSKs and one eventfd (file completions and
 //! control messages), until the next timer.
+//!
+//! However many queues it has, a worker has one stack: a connection whose segments change
+//! between them needs no relay, files are in memory once, and what is limited is limited
+//! for all of them together. It sends on its first queue only: what a connection sends
+//! stays in order, and a round has one kick. A processor can't make more frames than one
+//! TX queue takes.
+
+mod lane;
 
 use crate::config::RX_BATCH;
 use crate::net::figures::Listing;
@@ -14,8 +23,10 @@ use crate::service::HttpService;
 use crate::site::PoolLoader;
 use crate::stats::Snapshot;
 use crate::xsk::{self, Tx, Wake, Xsk};
+use lane::Lane;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::time::Timespec;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,8 +51,19 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 const DRAIN_CHECK: Duration = Duration::from_millis(5);
 /// How often the kernel is asked for its counters of the socket.
 const KERNEL_EVERY: Duration = Duration::from_millis(500);
+/// Rounds in a row that timers wait for frames that have come already: some milliseconds.
+const MAX_BEHIND: u32 = 8;
 /// Connections that are listed at most: a fraction of a millisecond for all.
 const LISTED: usize = 1_000;
+
+/// What a worker does while nothing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How long it looks again and again before it sleeps.
+    pub spin: Duration,
+    /// Whether looking is asking the kernel to receive.
+    pub busy_poll: bool,
+}
 
 /// What a worker can be told.
 pub enum Control {
@@ -123,26 +145,31 @@ pub enum Error {
     /// poll(2) failed.
     #[error("poll() on the AF_XDP socket of queue {queue} failed: {source}")]
     Poll {
-        /// The worker's RX queue.
+        /// The worker's first RX queue.
         queue: u32,
         /// What the kernel said.
-        source: rustix::io::Errno,
+        source: Errno,
     },
 }
 
-/// One queue's worker, ready to run in its thread.
+/// The worker of some queues, ready to run in its thread.
 pub struct Worker {
-    xsk: Xsk,
+    lanes: Vec<Lane>,
+    /// Which of them comes first in the next round.
+    first_lane: usize,
+    /// Of the first queue.
+    tx: Tx,
     stack: Stack<HttpService<PoolLoader>>,
     control: Receiver<Control>,
     waker: Waker,
     relay: Relay,
     snapshot: Arc<Mutex<Snapshot>>,
     origin: std::time::Instant,
-    spin: Duration,
+    waiting: Waiting,
     published: Instant,
-    kernel: xsk::Statistics,
     kernel_asked: Instant,
+    /// Rounds in a row whose batch was full, since timers had their turn.
+    behind: u32,
     /// When frames that the kernel did not take yet want another kick.
     kick_after: Option<Duration>,
     drain_until: Option<Instant>,
@@ -150,15 +177,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker and its other end. `waker` is the one that the stack's loader
-    /// wakes, `relay` its way to the other workers, `origin` the time from which its clock counts.
+    /// A worker of the queue of `first` and those of `more`, and its other end. `waker` is
+    /// the one that the stack's loader wakes, `relay` its way to the other workers, `origin`
+    /// the time from which its clock counts.
     pub fn new(
-        xsk: Xsk,
+        (first, more): (Xsk, Vec<Xsk>),
         stack: Stack<HttpService<PoolLoader>>,
         waker: Waker,
         relay: Relay,
         origin: std::time::Instant,
-        spin: Duration,
+        waiting: Waiting,
     ) -> (Worker, Remote) {
         let (sender, control) = channel();
         let snapshot = Arc::new(Mutex::new(Snapshot::default()));
@@ -167,18 +195,22 @@ impl Worker {
             waker: waker.clone(),
             snapshot: snapshot.clone(),
         };
+        let Xsk { rx, tx, .. } = first;
+        let lanes = std::iter::once(rx).chain(more.into_iter().map(|xsk| xsk.rx));
         let worker = Worker {
-            xsk,
+            lanes: lanes.map(|rx| Lane::new(rx, waiting.busy_poll)).collect(),
+            first_lane: 0,
+            tx,
             stack,
             control,
             waker,
             relay,
             snapshot,
             origin,
-            spin,
+            waiting,
             published: Instant::ZERO,
-            kernel: xsk::Statistics::default(),
             kernel_asked: Instant::ZERO,
+            behind: 0,
             kick_after: None,
             drain_until: None,
             drain_check_at: Instant::ZERO,
@@ -196,7 +228,7 @@ impl Worker {
             let now = self.now();
             let worked = self.round(now)?;
             if self.has_drained(now) {
-                self.stack.abort_all(now, &mut self.xsk.tx);
+                self.stack.abort_all(now, &mut self.tx);
                 self.send()?;
                 self.publish(now);
                 return Ok(());
@@ -206,7 +238,7 @@ impl Worker {
                 if now > self.published + PUBLISH_EVERY.into() {
                     self.publish(now);
                 }
-            } else if now > last_work + self.spin.into() {
+            } else if now > last_work + self.waiting.spin.into() {
                 self.publish(now);
                 self.sleep(now)?;
                 last_work = self.now();
@@ -220,9 +252,16 @@ impl Worker {
     fn round(&mut self, now: Instant) -> Result<bool, Error> {
         let is_late = self.stack.app.next_at().is_some_and(|at| at <= now);
         self.stack.app.tick(now, SystemTime::now);
-        // First, so that those who wait for room have it before new frames do.
-        self.stack.poll(now, &mut self.xsk.tx);
+        // First, so that those who wait for room have it before new frames do. But while
+        // more frames wait than were taken, timers would take for lost what these acknowledge.
+        if self.behind == 0 {
+            self.stack.poll(now, &mut self.tx);
+        }
         let received = self.receive();
+        self.behind = match self.lanes.iter().any(Lane::is_behind) {
+            true if self.behind < MAX_BEHIND => self.behind + 1,
+            _ => 0,
+        };
         let rung = self.waker.answer();
         if rung {
             let now = self.now();
@@ -235,42 +274,61 @@ impl Worker {
             self.deliver(now);
         }
         let sent = self.send()?;
-        if received > 0 {
-            self.xsk.rx.commit();
-            if self.xsk.rx.needs_wakeup() {
-                self.xsk.rx.wake()?;
+        if received || self.waiting.busy_poll {
+            for lane in &mut self.lanes {
+                lane.refill()?;
             }
         }
-        Ok(received > 0 || rung || sent)
+        Ok(received || rung || sent)
     }
 
-    /// Takes frames through the stack while what they cause can be sent. Round trips
-    /// are measured by what the clock says here: it must not be from before a frame
-    /// came, or they seem shorter than the path is.
-    fn receive(&mut self) -> usize {
-        let mut now = self.now();
-        let origin = self.origin;
-        let Xsk { rx, tx, .. } = &mut self.xsk;
-        let mut received = 0;
-        while received < RX_BATCH && Tx::ready(tx) {
-            let Some(frame) = rx.next() else { break };
-            if received % CLOCK_EVERY == CLOCK_EVERY - 1 {
-                now = since(origin);
+    /// Takes frames of all queues through the stack while what they cause can be sent;
+    /// whether there were any.
+    fn receive(&mut self) -> bool {
+        let Worker {
+            lanes,
+            stack,
+            tx,
+            relay,
+            origin,
+            ..
+        } = self;
+        let has_siblings = !relay.is_alone();
+        let mut received = false;
+        let (last, first) = lanes.split_at_mut(self.first_lane);
+        for lane in first.iter_mut().chain(last) {
+            let mut now = Instant::ZERO;
+            let accepted = stack.counters.accepted;
+            let mut count = 0;
+            while count < RX_BATCH && Tx::ready(tx) {
+                let Some(frame) = lane.rx.next() else { break };
+                // Round trips are measured by what the clock says here: it must not be
+                // from before a frame came, or they seem shorter than the path is.
+                if count % CLOCK_EVERY == 0 {
+                    now = since(*origin);
+                }
+                let bytes = lane.rx.bytes(&frame);
+                if !stack.offer(bytes, has_siblings, now, tx) && !relay.pass(bytes) {
+                    stack.frame(bytes, now, tx);
+                }
+                lane.rx.recycle(frame);
+                count += 1;
             }
-            let bytes = rx.bytes(&frame);
-            let is_alone = self.relay.is_alone();
-            if !self.stack.offer(bytes, !is_alone, now, tx) && !self.relay.pass(bytes) {
-                self.stack.frame(bytes, now, tx);
-            }
-            rx.recycle(frame);
-            received += 1;
+            lane.note(count, stack.counters.accepted - accepted);
+            received |= count > 0;
+        }
+        // Each has its turn to be the first: little room for answers is not always the
+        // same one's.
+        self.first_lane += 1;
+        if self.first_lane >= self.lanes.len() {
+            self.first_lane = 0;
         }
         received
     }
 
     /// Takes the frames that other workers have no connection for.
     fn receive_passed(&mut self, now: Instant) {
-        let tx = &mut self.xsk.tx;
+        let tx = &mut self.tx;
         while Tx::ready(tx) {
             let Some(passed) = self.relay.take() else {
                 return;
@@ -288,7 +346,7 @@ impl Worker {
     /// Hands loaded files to the connections that wait for them.
     fn deliver(&mut self, now: Instant) {
         while let Some((id, event)) = self.stack.app.completed() {
-            self.stack.wake(id, now, &mut self.xsk.tx, |app, conn| {
+            self.stack.wake(id, now, &mut self.tx, |app, conn| {
                 app.deliver(id, conn, event, now);
             });
         }
@@ -296,7 +354,7 @@ impl Worker {
 
     /// Publishes queued frames and kicks the kernel; whether that moved any.
     fn send(&mut self) -> Result<bool, Error> {
-        let tx = &mut self.xsk.tx;
+        let tx = &mut self.tx;
         tx.commit();
         let wake = tx.wake()?;
         let moved = tx.reclaim() > 0;
@@ -320,7 +378,7 @@ impl Worker {
                 }
                 Control::Drain(limit) => {
                     self.drain_until = Some(now + limit.into());
-                    self.stack.drain(now, &mut self.xsk.tx);
+                    self.stack.drain(now, &mut self.tx);
                 }
             }
         }
@@ -348,28 +406,30 @@ impl Worker {
             tv_nsec: (sleep_us % 1_000_000 * 1_000) as i64,
         };
         // Frames that could not be answered must not keep it awake.
-        let frames = if self.xsk.tx.ready() {
+        let frames = if self.tx.ready() {
             PollFlags::IN
         } else {
             PollFlags::empty()
         };
-        let mut fds = [
-            PollFd::from_borrowed_fd(self.xsk.as_fd(), frames),
-            PollFd::from_borrowed_fd(self.waker.0.eventfd.as_fd(), PollFlags::IN),
-        ];
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(source) => {
-                return Err(Error::Poll {
-                    queue: self.xsk.queue(),
-                    source,
-                });
+        let bell = PollFd::from_borrowed_fd(self.waker.0.eventfd.as_fd(), PollFlags::IN);
+        let frames_of = |lane| PollFd::from_borrowed_fd(Lane::as_fd(lane), frames);
+        let woken = match &self.lanes[..] {
+            [only] => wait(&mut [bell, frames_of(only)], &timeout),
+            lanes => {
+                let mut fds = vec![bell];
+                fds.extend(lanes.iter().map(frames_of));
+                wait(&mut fds, &timeout)
             }
-        }
-        if !fds[1].revents().is_empty() {
+        };
+        if woken.map_err(|source| self.refused(source))? {
             self.waker.clear();
         }
         Ok(())
+    }
+
+    fn refused(&self, source: Errno) -> Error {
+        let queue = self.lanes.first().map_or(0, |lane| lane.rx.queue());
+        Error::Poll { queue, source }
     }
 
     /// When there will be something to do even if nothing comes.
@@ -377,7 +437,7 @@ impl Worker {
         let mut wake_at = now + MAX_SLEEP.into();
         // Who waits for room waits for completions, which poll() does not
         // report; with the device down there will be none.
-        let waits = self.stack.next_at() == Some(Instant::ZERO) || !self.xsk.tx.ready();
+        let waits = self.stack.next_at() == Some(Instant::ZERO) || !self.tx.ready();
         if let Some(after) = self.kick_after.or(waits.then_some(ROOM_RETRY)) {
             wake_at = wake_at.min(now + after.into());
         }
@@ -397,23 +457,29 @@ impl Worker {
     fn publish(&mut self, now: Instant) {
         if now > self.kernel_asked + KERNEL_EVERY.into() {
             self.kernel_asked = now;
-            self.kernel = self.xsk.statistics().unwrap_or(self.kernel);
+            self.lanes.iter_mut().for_each(Lane::ask_kernel);
         }
         self.published = now;
         if let Ok(mut snapshot) = self.snapshot.try_lock() {
-            *snapshot = Snapshot {
-                census: self.stack.census(),
-                net: self.stack.counters,
-                http: self.stack.app.counters,
-                rx: *self.xsk.rx.counters(),
-                tx: *self.xsk.tx.counters(),
-                kernel: self.kernel,
-            };
+            snapshot.census = self.stack.census();
+            snapshot.net = self.stack.counters;
+            snapshot.http = self.stack.app.counters;
+            snapshot.tx = *self.tx.counters();
+            snapshot.queues.clear();
+            snapshot.queues.extend(self.lanes.iter().map(Lane::figures));
         }
     }
 
     fn now(&self) -> Instant {
         since(self.origin)
+    }
+}
+
+/// As poll(2); whether the first is ready.
+fn wait(fds: &mut [PollFd<'_>], timeout: &Timespec) -> rustix::io::Result<bool> {
+    match poll(fds, Some(timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(fds.first().is_some_and(|fd| !fd.revents().is_empty())),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -432,5 +498,9 @@ impl FrameSink for Tx {
 
     fn submit(&mut self, len_bytes: usize) {
         Tx::submit(self, len_bytes);
+    }
+
+    fn finishes_checksums(&self) -> bool {
+        Tx::finishes_checksums(self)
     }
 }

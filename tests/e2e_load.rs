@@ -3,8 +3,7 @@
 
 mod lab;
 
-use lab::{Lab, PATIENCE, Response, Running, assert_same, ip, noise, text, wait_until};
-use rustix::process::{Signal, kill_process};
+use lab::{Lab, PATIENCE, Response, Running, assert_same, ip, noise, text};
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::os::unix::fs::FileExt;
@@ -209,55 +208,21 @@ fn every_checksum_we_send_is_right() {
         lab.file(&len.to_string(), &noise(len, len as usize));
     }
     let _server = lab.serve(&[]);
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let capture = directory.path().join("capture");
-    let path = capture.to_str().expect("UTF-8");
-    let filter = ["tcp", "src", "port", "80"];
-    // -Z: without it, the file may belong to somebody who cannot write there.
-    let words = [
-        "tcpdump",
-        "-Z",
-        "root",
-        "-i",
-        lab::INNER,
-        "-U",
-        "-B",
-        "16384",
-        "-w",
-        path,
-    ];
-    let mut tcpdump = lab.spawn(&[&words[..], &filter].concat());
-    wait_until("tcpdump to begin", || {
-        capture.metadata().is_ok_and(|file| file.len() > 0)
+    let verdicts = lab.captured(content.len() as u64, || {
+        assert_same(&lab.get("/large"), &content);
+        for len in 0..20 {
+            assert_eq!(lab.get(&format!("/{len}")), noise(len, len as usize));
+        }
+        let closed = lab.talk(b"GET / HTTP/1.1\r\n\r\n");
+        assert!(
+            closed.starts_with(b"HTTP/1.1 400 "),
+            "no Host is a bad request"
+        );
     });
-    assert_same(&lab.get("/large"), &content);
-    for len in 0..20 {
-        assert_eq!(lab.get(&format!("/{len}")), noise(len, len as usize));
-    }
-    let closed = lab.talk(b"GET / HTTP/1.1\r\n\r\n");
     assert!(
-        closed.starts_with(b"HTTP/1.1 400 "),
-        "no Host is a bad request"
+        verdicts.segments > content.len() / 1460,
+        "{} segments captured",
+        verdicts.segments
     );
-    let expected = content.len() as u64;
-    wait_until("the capture to be written", || {
-        capture.metadata().is_ok_and(|file| file.len() > expected)
-    });
-    kill_process(tcpdump.pid(), Signal::INT).expect("a child of ours");
-    tcpdump.end(PATIENCE);
-    let verdicts = text(lab.run(&["tcpdump", "-nn", "-v", "-r", path]));
-    let correct = verdicts.matches("(correct)").count();
-    let segments = verdicts.matches("Flags [").count();
-    assert!(
-        segments > content.len() / 1460,
-        "{segments} segments captured"
-    );
-    assert_eq!(
-        correct, segments,
-        "a segment without \"correct\":\n{verdicts}"
-    );
-    assert!(
-        !verdicts.contains("incorrect") && !verdicts.contains("bad cksum"),
-        "{verdicts}"
-    );
+    verdicts.assert_all_right();
 }

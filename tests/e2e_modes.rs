@@ -127,6 +127,91 @@ fn strict_checksums_want_them_computed() {
     }
 }
 
+/// How often the workers went to sleep so far, and their processor time in clock ticks.
+fn workers(server: &Server) -> (u64, u64) {
+    let tasks = format!("/proc/{}/task", server.process.0.id());
+    let (mut sleeps, mut ticks) = (0, 0);
+    for task in std::fs::read_dir(tasks).expect("the server runs") {
+        let dir = task.expect("a task").path();
+        let read = |name| std::fs::read_to_string(dir.join(name)).expect("a task's file");
+        let (stat, status) = (read("stat"), read("status"));
+        if !stat.contains("(xdphttpd-q") {
+            continue;
+        }
+        let count = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps += count
+            .and_then(|n| n.trim().parse::<u64>().ok())
+            .expect("a count");
+        // utime and stime are the 12th and 13th behind the name (proc_pid_stat(5)).
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let times = fields.split(' ').skip(11).take(2);
+        ticks += times.map(|n| n.parse::<u64>().expect("ticks")).sum::<u64>();
+    }
+    (sleeps, ticks)
+}
+
+/// A worker looks around once a second, and when a connection's socket is taken back.
+#[test]
+fn with_nothing_to_do_workers_sleep() {
+    const SECONDS: u64 = 3;
+    for (queues, flags) in [
+        (1, &[][..]),
+        (1, &["-p"]),
+        (1, &["--spin", "1000"]),
+        (1, &["--busy-poll"]),
+        (2, &["--cores", "0"]),
+        (2, &[]),
+    ] {
+        let lab = Lab::with_queues(queues);
+        lab.file("file", b"x");
+        let server = lab.serve(flags);
+        let open = lab.connect(80);
+        assert_eq!(lab.get("/file"), b"x");
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let before = workers(&server);
+        std::thread::sleep(std::time::Duration::from_secs(SECONDS));
+        let after = workers(&server);
+        let (sleeps, ticks) = (after.0 - before.0, after.1 - before.1);
+        let most = (SECONDS + 2) * u64::from(queues);
+        assert!((1..=most).contains(&sleeps), "{flags:?}: {sleeps} sleeps");
+        assert!(ticks <= 2, "{flags:?}: {ticks} ticks");
+        drop(open);
+        server.stop();
+    }
+}
+
+/// Busy polling as far as this veth has it: what is missing is said, and all is served.
+#[test]
+fn busy_polling_serves_and_says_what_it_lacks() {
+    let lab = Lab::new();
+    let dir = format!("/sys/class/net/{}", lab.name);
+    let settings =
+        ["napi_defer_hard_irqs", "gro_flush_timeout"].map(|name| format!("{dir}/{name}"));
+    let read = || {
+        settings
+            .clone()
+            .map(|path| std::fs::read_to_string(path).expect("a setting"))
+    };
+    let before = read();
+    let server = assert_serves(&lab, &["--busy-poll"]);
+    let text = server.stderr.text();
+    for path in &settings {
+        assert!(text.contains(path), "{text}");
+    }
+    assert_eq!(read(), before, "nothing is changed");
+    server.stop();
+    std::fs::write(&settings[0], "2").expect("a device of ours");
+    std::fs::write(&settings[1], "200000").expect("a device of ours");
+    for flags in [&["--busy-poll", "20"][..], &["--busy-poll", "-S"]] {
+        let server = assert_serves(&lab, flags);
+        assert!(!server.stderr.text().contains("echo"), "{flags:?}");
+        server.stop();
+        assert!(!lab.has_xdp());
+    }
+}
+
 #[test]
 fn one_queue_of_two_is_served_with_a_warning() {
     let lab = Lab::with_queues(2);
@@ -137,7 +222,12 @@ fn one_queue_of_two_is_served_with_a_warning() {
         .stderr
         .wait_for("a warning", |text| text.contains("WARN"));
     assert!(
-        warning.contains("1 of 2 RX queues have no socket"),
+        warning.contains("1 of 2 RX queues have no socket (1); ")
+            && warning.contains("leave -Q away")
+            && warning.contains(&format!(
+                "ethtool -N {} flow-type tcp4 dst-port 80",
+                lab.name
+            )),
         "{warning}"
     );
     assert!(

@@ -246,6 +246,7 @@ fn nor_does_one_that_hosts_and_settings_decide_about() {
         fallback: Some((*b"app.html").into()),
         lists: true,
         policy: policy(),
+        ..Host::default()
     };
     client.hosts.add(&names, host);
     client.sent.reserve(1024 * 1024);

@@ -208,6 +208,7 @@ impl Loader for TroubledLoader {
         let found = match &**name {
             b"locked" => Found::Forbidden,
             b"broken" => Found::Failed(std::io::ErrorKind::Other),
+            b"slow" => Found::Failed(std::io::ErrorKind::TimedOut),
             _ => return Err(job),
         };
         self.done = Some(Done::Open {
@@ -240,11 +241,14 @@ fn trouble_with_files_has_its_statuses_and_keeps_the_connection() {
         "",
         "",
     );
+    let slow = "The storage behind this server did not answer in time. Please try again later.";
+    let slow = error(504, "Gateway Timeout", slow, "", "");
     let text = "The server is busy. Please try again in a moment.";
     let busy = error(503, "Service Unavailable", text, "Retry-After: 1\r\n", "");
     for (target, expected) in [
         ("/locked", forbidden),
         ("/broken", failed),
+        ("/slow", slow),
         ("/busy?q", busy),
     ] {
         assert_same(

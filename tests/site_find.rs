@@ -5,6 +5,7 @@ mod http_support;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use http_support::{Fixture, modified};
 use xdphttpd::site::{
     Body, Done, Entry, Event, Find, Found, HostId, InlineLoader, Job, Limits, Loader, MAX_AGE, Now,
-    REFRESH_AFTER, Root, Site, Waiter,
+    REFRESH_AFTER, ReadError, Root, Site, Waiter,
 };
 
 const START: Now = Duration::from_secs(50);
@@ -278,7 +279,7 @@ fn reads_come_back_to_who_asked_refused_or_not() {
     let Body::Open(open) = &file.identity.body else {
         panic!()
     };
-    let mut ask = |site: &mut Site<TestLoader>, is_full| {
+    let ask = |site: &mut Site<TestLoader>, is_full| {
         log.borrow_mut().full = is_full;
         for waiter in 0..3 {
             site.read(open.clone(), waiter * 10, 10, Waiter(waiter));

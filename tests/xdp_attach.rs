@@ -431,7 +431,7 @@ async fn until(watch: &mut Watch, expected: Event) {
 
 #[tokio::test]
 async fn a_device_is_inspected() {
-    let veth = Veth::new("hdn", "mtu 1400 numrxqueues 2 numtxqueues 2");
+    let veth = Veth::new("hdn", "mtu 1400 numrxqueues 2 numtxqueues 3");
     run("ip link set hdn0 address 02:00:00:00:77:01");
     run("ip addr add 10.177.1.1/24 dev hdn0");
     run("ip addr add 10.177.1.9/24 dev hdn0");
@@ -444,6 +444,7 @@ async fn a_device_is_inspected() {
         up: true,
         running: true,
         rx_queues: 2,
+        tx_queues: 3,
         addresses: vec![Ipv4Addr::new(10, 177, 1, 1), Ipv4Addr::new(10, 177, 1, 9)],
     };
     assert_eq!(inspect_once_running("hdn0", true).await, expected);

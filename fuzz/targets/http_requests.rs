@@ -84,6 +84,7 @@ fn hosts(settings: u8) -> Hosts {
             cors: Some(Cors::new(&allowed).expect("settings")),
             error_pages: [(400, (*b"one").into()), (404, (*b"none").into())].into(),
             fallback: fallback.map(Into::into),
+            dotfiles: xdphttpd::site::resolve::Dotfiles::default(),
             policy: policy.clone(),
         }
     };

@@ -6,6 +6,7 @@ use crate::cli::{self, Cli};
 use crate::http;
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
 pub use host::Host;
+pub use packets::Packets;
 
 use bytesize::ByteSize;
 use rustix::system::sysinfo;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub mod error;
 mod file;
 pub mod host;
+pub mod packets;
 mod policy;
 mod requests;
 
@@ -103,6 +105,9 @@ pub enum Error {
         /// What there is.
         machine: ByteSize,
     },
+    /// The memory of packets cannot be so.
+    #[error(transparent)]
+    Packets(#[from] packets::Error),
     /// The configuration file is none.
     #[error(transparent)]
     File(#[from] file::ReadError),
@@ -111,6 +116,8 @@ pub enum Error {
     Setting(#[from] error::Error),
 }
 
+/// Who finishes TCP checksums of what is sent.
+pub use crate::cli::TxChecksum;
 /// Which XDP mode is wanted.
 pub use crate::xdp::ModeWanted;
 /// How frames may cross between kernel and UMEM.
@@ -135,14 +142,20 @@ pub struct Config {
     pub force: bool,
     /// AF_XDP mode.
     pub copy: CopyMode,
+    /// Memory and rings of each queue.
+    pub packets: Packets,
     /// The only RX queue to serve, or all.
     pub queue: Option<u32>,
     /// How long to spin before sleeping.
     pub spin: Duration,
+    /// How long to busy-poll before sleeping, if at all.
+    pub busy_poll: Option<Duration>,
     /// A custom XDP object and the name of the program in it.
     pub object: Option<(PathBuf, Option<String>)>,
     /// How TCP checksums are judged.
     pub rx_checksum: RxChecksum,
+    /// Who finishes those of what is sent.
+    pub tx_checksum: TxChecksum,
     /// Congestion control.
     pub congestion: Algorithm,
     /// How many, how much, how long, over all workers.
@@ -198,12 +211,14 @@ impl Config {
                 _ => CopyMode::Auto,
             },
             spin: Duration::from_micros(if cli.poll_mode { 0 } else { cli.spin.into() }),
+            busy_poll: cli.busy_poll.map(|us| Duration::from_micros(us.into())),
             object: cli.filename.map(|file| (file, cli.progname)),
             rx_checksum: match cli.rx_checksum {
                 cli::RxChecksum::Auto => RxChecksum::Auto,
                 cli::RxChecksum::Strict => RxChecksum::Strict,
                 cli::RxChecksum::Ignore => RxChecksum::Ignore,
             },
+            tx_checksum: cli.tx_checksum,
             congestion: match cli.congestion {
                 cli::Congestion::Cubic => Algorithm::Cubic,
                 cli::Congestion::Bbr => Algorithm::Bbr,
@@ -216,6 +231,7 @@ impl Config {
             any_address: cli.any_address,
             force: cli.force,
             queue: cli.queue,
+            packets: Packets::new(&cli.packets)?,
             limits,
             body_bytes,
             file_timeout: time("file-timeout", cli.limits.file_timeout)?.into(),
@@ -290,10 +306,7 @@ fn time(flag: &'static str, seconds: f64) -> Result<net::Duration, Error> {
 fn memory(memory: ByteSize, connections: usize) -> Result<usize, Error> {
     let least = pool::least_bytes(connections) as u64;
     let least = least + least.div_ceil(BODY_SHARE as u64 - 1);
-    let machine = {
-        let info = sysinfo();
-        info.totalram as u64 * u64::from(info.mem_unit)
-    };
+    let machine = sysinfo_bytes();
     if memory.as_u64() < least {
         return Err(Error::Memory {
             memory,
@@ -308,6 +321,12 @@ fn memory(memory: ByteSize, connections: usize) -> Result<usize, Error> {
         });
     }
     Ok(memory.as_u64() as usize)
+}
+
+/// The machine's memory.
+fn sysinfo_bytes() -> u64 {
+    let info = sysinfo();
+    info.totalram as u64 * u64::from(info.mem_unit)
 }
 
 #[cfg(test)]
@@ -426,6 +445,7 @@ mod tests {
     fn flags_become_settings() {
         let plain = config(&[]).expect("valid");
         assert_eq!((plain.mode, plain.copy), (ModeWanted::Auto, CopyMode::Auto));
+        assert_eq!(plain.tx_checksum, TxChecksum::Auto);
         assert_eq!(
             (plain.port, plain.queue, plain.spin),
             (80, None, Duration::from_micros(10))
@@ -439,5 +459,12 @@ mod tests {
             (set.queue, set.spin, set.cores),
             (Some(3), Duration::ZERO, vec![1, 0])
         );
+        for (flags, want) in [
+            (&["--spin", "5"][..], None),
+            (&["--busy-poll"], Some(Duration::from_micros(50))),
+            (&["--busy-poll", "7"], Some(Duration::from_micros(7))),
+        ] {
+            assert_eq!(config(flags).expect("valid").busy_poll, want);
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! towards the neighbour that the connection's own frames came from. Timestamps
 //! are written here too: smoltcp's generator knows no clock but a global one.
 
-use super::checksum::seal;
+use super::checksum::{TextSum, seal_with};
 use super::demux::{ETHERNET_HEADER_BYTES, LinkAddresses, Sent, after};
 use super::link::FrameSink;
 use super::options::Timestamps;
@@ -134,7 +134,7 @@ pub fn write_ethernet(frame: &mut [u8], link: LinkAddresses) -> &mut [u8] {
     packet
 }
 
-/// Checksums were judged by demux on receipt; for sending, `seal` makes TCP's.
+/// Checksums were judged by demux on receipt; for sending, `seal_with` makes TCP's.
 pub fn checksums() -> ChecksumCapabilities {
     let mut checksums = ChecksumCapabilities::ignored();
     checksums.ipv4 = Checksum::Tx;
@@ -247,6 +247,7 @@ pub struct TxToken<'a, S> {
 impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, packet_bytes: usize, f: F) -> R {
         let frame_bytes = ETHERNET_HEADER_BYTES + packet_bytes;
+        let sum = TextSum::new(self.sink.finishes_checksums());
         let Some(frame) = self.sink.reserve(frame_bytes) else {
             // smoltcp must write somewhere. Only a packet larger than the link
             // carries gets here, and the MTU given to smoltcp rules that out.
@@ -278,7 +279,7 @@ impl<S: FrameSink> phy::TxToken for TxToken<'_, S> {
         if let Some(sent) = Sent::read(packet) {
             *self.told = Some(self.told.map_or(sent, |told| told.then(sent)));
         }
-        seal(packet);
+        seal_with(packet, sum);
         self.sink.submit(frame_bytes);
         *self.sent += 1;
         result

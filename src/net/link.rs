@@ -17,4 +17,10 @@ pub trait FrameSink {
     /// Sends the frame that was reserved last, with the length it was reserved
     /// with.
     fn submit(&mut self, len_bytes: usize);
+
+    /// Whether the link makes the rest of TCP's checksum, or the device behind it: see
+    /// [`checksum`](super::checksum). Always the same of one link.
+    fn finishes_checksums(&self) -> bool {
+        false
+    }
 }

@@ -82,11 +82,7 @@ impl Reply {
         text: &[u8],
         sink: &mut S,
     ) -> bool {
-        let write = |place: &mut [u8]| {
-            let mut sum = TextSum::default();
-            sum.copy(place, text);
-            sum
-        };
+        let write = |place: &mut [u8], sum: &mut TextSum| sum.copy(place, text);
         self.send_with(flow, link, text.len(), write, sink)
     }
 
@@ -97,7 +93,7 @@ impl Reply {
         flow: Flow,
         link: LinkAddresses,
         text_bytes: usize,
-        write: impl FnOnce(&mut [u8]) -> TextSum,
+        write: impl FnOnce(&mut [u8], &mut TextSum),
         sink: &mut S,
     ) -> bool {
         let tcp = self.repr(flow);
@@ -106,6 +102,7 @@ impl Reply {
         if !sink.ready() {
             return false;
         }
+        let mut sum = TextSum::new(sink.finishes_checksums());
         let Some(frame) = sink.reserve(ETHERNET_HEADER_BYTES + bytes) else {
             return false;
         };
@@ -114,8 +111,8 @@ impl Reply {
         if let Some(stamps) = self.timestamps.filter(|_| self.offer.is_none()) {
             stamp(packet, stamps);
         }
-        let text_sum = write(&mut packet[header_bytes..]);
-        seal_with(packet, text_sum);
+        write(&mut packet[header_bytes..], &mut sum);
+        seal_with(packet, sum);
         sink.submit(ETHERNET_HEADER_BYTES + bytes);
         true
     }

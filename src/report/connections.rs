@@ -7,7 +7,7 @@ use crate::net::recovery::Tally;
 use crate::net::{Duration, Stage};
 
 /// All lines, of the workers of these queues.
-pub fn lines(listings: &[(u32, Listing)]) -> String {
+pub fn lines(listings: &[(String, Listing)]) -> String {
     let mut text = head(listings);
     for (queue, listing) in listings {
         for figures in &listing.figures {
@@ -24,7 +24,7 @@ pub fn lines(listings: &[(u32, Listing)]) -> String {
     text
 }
 
-fn head(listings: &[(u32, Listing)]) -> String {
+fn head(listings: &[(String, Listing)]) -> String {
     let sum = |count: fn(&Listing) -> usize| -> usize {
         listings.iter().map(|(_, listing)| count(listing)).sum()
     };
@@ -206,32 +206,33 @@ mod tests {
                 ..Tally::default()
             },
         };
+        let queues = str::to_owned;
         let none = "connections: none open".to_owned();
         for (listings, want) in [
             (vec![], none.clone()),
-            (vec![(0, listing(&[], 0, 0, 0))], none.clone()),
+            (vec![(queues("0"), listing(&[], 0, 0, 0))], none.clone()),
             (
-                vec![(0, listing(&[], 0, 0, 1))],
+                vec![(queues("0"), listing(&[], 0, 0, 1))],
                 none + "\n  recovery: 1 segment sent again (10.00 %), 0 in vain, 0 probes, \
                         0 time-outs, 0 episodes, 0 undone, 0 MTU falls",
             ),
             (
-                vec![(0, listing(&[], 0, 9, 0))],
+                vec![(queues("0"), listing(&[], 0, 9, 0))],
                 "connections: 9 open, 0 in motion, 9 at rest".to_owned(),
             ),
             (
                 vec![
-                    (0, listing(&[tried()], 1, 5, 1)),
-                    (3, listing(&[fresh()], 1, 2, 2)),
+                    (queues("0"), listing(&[tried()], 1, 5, 1)),
+                    (queues("0,2"), listing(&[fresh()], 1, 2, 2)),
                 ],
                 format!(
                     "connections: 7 open, 2 in motion, 5 at rest\n  {TRIED} queue:0\n  {FRESH} \
-                     queue:3\n  recovery: 3 segments sent again (10.00 %), 0 in vain, 0 probes, \
+                     queue:0,2\n  recovery: 3 segments sent again (10.00 %), 0 in vain, 0 probes, \
                      0 time-outs, 0 episodes, 0 undone, 0 MTU falls"
                 ),
             ),
             (
-                vec![(1, listing(&[fresh()], 30, 50, 0))],
+                vec![(queues("1"), listing(&[fresh()], 30, 50, 0))],
                 format!(
                     "connections: 50 open, 30 in motion (1 listed), 20 at rest\n  {FRESH} queue:1"
                 ),

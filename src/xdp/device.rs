@@ -32,6 +32,8 @@ pub struct Device {
     pub running: bool,
     /// How many RX queues are in use.
     pub rx_queues: u32,
+    /// How many TX queues are in use.
+    pub tx_queues: u32,
     /// Its IPv4 addresses.
     pub addresses: Vec<Ipv4Addr>,
 }
@@ -74,17 +76,19 @@ async fn addresses_of(handle: &Handle, ifindex: u32, name: &str) -> Result<Vec<I
 }
 
 fn describe(link: &LinkMessage, name: &str, addresses: Vec<Ipv4Addr>) -> Result<Device, Error> {
-    let (mut mac, mut mtu, mut allocated_queues) = (None, 0, 1);
+    let (mut mac, mut mtu, mut allocated) = (None, 0, [1, 1]);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::Address(bytes) => mac = bytes.as_slice().try_into().ok(),
             LinkAttribute::Mtu(bytes) => mtu = *bytes,
-            LinkAttribute::NumRxQueues(queues) => allocated_queues = *queues,
+            LinkAttribute::NumRxQueues(queues) => allocated[0] = *queues,
+            LinkAttribute::NumTxQueues(queues) => allocated[1] = *queues,
             _ => {}
         }
     }
     let ifindex = link.header.index;
     let (up, running) = state_of(link);
+    let [rx_queues, tx_queues] = queues_in_use(name, ifindex).unwrap_or(allocated);
     Ok(Device {
         ifindex,
         name: name.to_owned(),
@@ -94,14 +98,15 @@ fn describe(link: &LinkMessage, name: &str, addresses: Vec<Ipv4Addr>) -> Result<
         mtu,
         up,
         running,
-        rx_queues: queues_in_use(name, ifindex).unwrap_or(allocated_queues),
+        rx_queues,
+        tx_queues,
         addresses,
     })
 }
 
-/// Sysfs has a directory for each RX queue in use; netlink counts those allocated, which may be
-/// more. `None` if there is no such device in sysfs, or a namesake of another network namespace.
-fn queues_in_use(name: &str, ifindex: u32) -> Option<u32> {
+/// RX and TX queues. Sysfs has a directory for each in use; netlink counts those allocated, which
+/// may be more. `None` if there is no such device in sysfs, or a namesake of another network namespace.
+fn queues_in_use(name: &str, ifindex: u32) -> Option<[u32; 2]> {
     let device = format!("/sys/class/net/{name}");
     let there = fs::read_to_string(format!("{device}/ifindex")).ok()?;
     if there.trim().parse() != Ok(ifindex) {
@@ -109,10 +114,12 @@ fn queues_in_use(name: &str, ifindex: u32) -> Option<u32> {
     }
     let queues = fs::read_dir(format!("{device}/queues")).ok()?;
     let names = queues.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    match names.filter(|name| name.starts_with("rx-")).count() {
-        0 => None,
-        queues => queues.try_into().ok(),
+    let (mut rx, mut tx) = (0, 0);
+    for name in names {
+        rx += u32::from(name.starts_with("rx-"));
+        tx += u32::from(name.starts_with("tx-"));
     }
+    (rx > 0 && tx > 0).then_some([rx, tx])
 }
 
 /// What happened to a device.

@@ -5,6 +5,7 @@
 //! - [`maps`]: typed handles on its maps, and their layout as C and Rust share it.
 //! - [`attach`]: the ladder native → generic, and what happens to a program already there.
 //! - [`device`]: a device's addresses, MTU, queues and state, once and followed live.
+//! - [`features`]: what it says it does for frames of AF_XDP.
 //! - [`error`]: what can go wrong, one line each.
 //!
 //! Underneath: `bpf` and `object` make libbpf's calls safe to use, `occupant` knows who else has a
@@ -33,6 +34,7 @@ pub mod attach;
 mod bpf;
 pub mod device;
 pub mod error;
+pub mod features;
 mod log;
 pub mod maps;
 mod object;

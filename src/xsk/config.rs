@@ -1,6 +1,7 @@
 //! What an AF_XDP socket is asked to be.
 
 use super::Error;
+use super::metadata::{self, TxChecksum};
 
 /// Descriptors a ring has unless told otherwise; libxdp's own default.
 const DEFAULT_RING: u32 = 2048;
@@ -10,7 +11,11 @@ const MIN_FRAME_BYTES: u32 = 2048;
 const MAX_FRAME_BYTES: u32 = 4096;
 /// A quarter of a million descriptors: 1 GiB of frames, far more than any
 /// device's own ring, and every address of a UMEM then fits 32 bits.
-const MAX_RING: u32 = 1 << 18;
+pub const MAX_RING: u32 = 1 << 18;
+
+/// Chunks that a frame may take: the pages of a `struct sk_buff`, `CONFIG_MAX_SKB_FRAGS`
+/// unless a kernel was built with more.
+const MAX_CHUNKS: u32 = 17;
 
 /// The largest frame: an IPv4 packet's length is a number of 16 bits.
 pub const MAX_FRAME: u32 = 14 + u16::MAX as u32;
@@ -54,6 +59,12 @@ pub struct Config {
     /// The largest frame to send or receive, in bytes with its Ethernet header. One
     /// that does not fit into a chunk takes several (`XDP_USE_SG`, Linux 6.6).
     pub largest_bytes: u32,
+    /// Whether the frames' memory is to be of huge pages, if they are to be had.
+    pub hugepages: bool,
+    /// The NUMA node that it is to be on, as far as that has room.
+    pub node: Option<u32>,
+    /// The checksum that is left to device or kernel in frames that are sent (Linux 6.11).
+    pub tx_checksum: Option<TxChecksum>,
 }
 
 /// `XDP_PACKET_HEADROOM` of linux/bpf.h.
@@ -71,6 +82,9 @@ impl Config {
             tx_ring: DEFAULT_RING,
             copy: CopyMode::default(),
             largest_bytes: MAX_FRAME_BYTES - HEADROOM_BYTES,
+            hugepages: false,
+            node: None,
+            tx_checksum: None,
         }
     }
 
@@ -104,6 +118,15 @@ impl Config {
                 self.largest_bytes
             ));
         }
+        if self.large_chunks() > MAX_CHUNKS {
+            return refuse(format!(
+                "a frame of {} bytes takes {} chunks of {}, and {MAX_CHUNKS} are the most; use \
+                 larger ones (--frame-bytes {MAX_FRAME_BYTES})",
+                self.largest_bytes,
+                self.large_chunks(),
+                self.frame_bytes,
+            ));
+        }
         if self.tx_ring < self.large_chunks() {
             return refuse(format!(
                 "a frame of {} bytes takes {} descriptors, and the TX ring holds {}",
@@ -133,7 +156,13 @@ impl Config {
 
     /// Chunks that the largest frame takes when it is sent.
     pub(super) fn large_chunks(&self) -> u32 {
-        self.largest_bytes.div_ceil(self.frame_bytes).max(1)
+        let piece_bytes = self.frame_bytes - self.tx_metadata_bytes();
+        self.largest_bytes.div_ceil(piece_bytes).max(1)
+    }
+
+    /// Room before what is sent in each chunk.
+    pub(super) fn tx_metadata_bytes(&self) -> u32 {
+        self.tx_checksum.map_or(0, |_| metadata::BYTES as u32)
     }
 
     /// How many frames of several chunks are set aside for transmission.
@@ -161,7 +190,7 @@ impl Config {
     }
 
     /// Size of the UMEM.
-    pub(super) fn umem_bytes(&self) -> usize {
+    pub fn umem_bytes(&self) -> usize {
         self.frames() as usize * self.frame_bytes as usize
     }
 }
@@ -213,6 +242,11 @@ mod tests {
                 ..good.clone()
             },
             Config {
+                largest_bytes: 2_048 * 17 + 1,
+                frame_bytes: 2_048,
+                ..good.clone()
+            },
+            Config {
                 fill_frames: 0,
                 ..good.clone()
             },
@@ -238,6 +272,22 @@ mod tests {
         };
         assert_eq!(config.fill_ring(), 4096);
         assert_eq!(config.umem_bytes(), 4024 * 4096);
+    }
+
+    #[test]
+    fn metadata_takes_room_in_every_chunk() {
+        for (largest_bytes, chunks) in [(4_072, 1), (4_073, 2), (9_014, 3), (65_549, 17)] {
+            let config = Config {
+                largest_bytes,
+                tx_checksum: Some(TxChecksum {
+                    start: 34,
+                    offset: 16,
+                }),
+                ..Config::new("hx0", 0)
+            };
+            assert!(config.validate().is_ok());
+            assert_eq!(config.large_chunks(), chunks, "{largest_bytes}");
+        }
     }
 
     #[test]

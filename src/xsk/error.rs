@@ -56,6 +56,24 @@ pub enum Error {
         /// The largest that would work, bytes.
         most: u32,
     },
+    /// `EINVAL` from the registration of a UMEM with room for metadata.
+    #[error(
+        "this kernel's AF_XDP leaves no checksum to {ifname} (that needs Linux 6.11): use \
+         --tx-checksum software"
+    )]
+    NoTxMetadata {
+        /// The network device.
+        ifname: String,
+    },
+    /// Zero copy, in which nobody would do what the driver does not.
+    #[error(
+        "the driver of {ifname} finishes no checksum of AF_XDP frames in zero copy: use \
+         --tx-checksum software, or copy mode (-c)"
+    )]
+    NoTxChecksum {
+        /// The network device.
+        ifname: String,
+    },
     /// `EBUSY` for longer than a closing socket needs.
     #[error(
         "queue {queue} of {ifname} is taken: another process has an AF_XDP socket there; end it, or choose another queue with -Q"

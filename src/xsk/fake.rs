@@ -11,12 +11,13 @@ use libxdp_sys::xdp_desc;
 use rustix::net::{AddressFamily, SocketType, socket, sockopt::socket_cookie};
 
 use super::Link;
+use super::area::Area;
 use super::frame::{Chunks, UmemId};
 use super::large::Large;
+use super::metadata::{self, TxChecksum};
 use super::ring::{Consumer, Cursor, Layout, Producer};
 use super::rx::{Rx, XDP_PKT_CONTD, prime};
 use super::tx::Tx;
-use super::umem::Area;
 
 /// Where the kernel puts a received frame in its chunk: `XDP_PACKET_HEADROOM`.
 pub(super) const HEADROOM: u64 = 256;
@@ -102,6 +103,10 @@ pub struct Kernel {
     pub(super) tx: Cursor<xdp_desc, Consumer>,
     pub(super) completion: Cursor<u64, Producer>,
     pub(super) memory: Arc<Memory>,
+    /// Room that the UMEM was registered to have before each descriptor to send.
+    metadata_bytes: u64,
+    /// What was there for the frame transmitted last, if it was to be looked at.
+    pub(super) metadata: Option<Vec<u8>>,
 }
 
 /// Size of a chunk.
@@ -120,6 +125,16 @@ pub fn open(rx_frames: u32, tx_frames: u32) -> (Rx, Tx, Kernel) {
 
 /// The same with so many stretches of neighbouring chunks beside the TX half's frames.
 pub fn open_large(rx_frames: u32, tx_ring: u32, stretches: u32, chunks: u32) -> (Rx, Tx, Kernel) {
+    open_asking(rx_frames, tx_ring, (stretches, chunks), None)
+}
+
+/// The same, the kernel asked to finish a checksum.
+pub fn open_asking(
+    rx_frames: u32,
+    tx_ring: u32,
+    (stretches, chunks): (u32, u32),
+    checksum: Option<TxChecksum>,
+) -> (Rx, Tx, Kernel) {
     let tx_frames = tx_ring + stretches * chunks;
     let start = u32::MAX - 3;
     let memory = Arc::new(Memory {
@@ -127,7 +142,12 @@ pub fn open_large(rx_frames: u32, tx_ring: u32, stretches: u32, chunks: u32) -> 
         rx: Ring::new(rx_frames.next_power_of_two(), start, BLANK),
         tx: Ring::new(tx_ring, start, BLANK),
         completion: Ring::new(tx_frames.next_power_of_two(), start, 0),
-        area: Area::map(((rx_frames + tx_frames) * FRAME_BYTES) as usize).unwrap(),
+        area: Area::new(
+            ((rx_frames + tx_frames) * FRAME_BYTES) as usize,
+            false,
+            None,
+        )
+        .unwrap(),
         fd: socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap(),
     });
     // SAFETY: all three parties hold the memory by an `Arc`; called once.
@@ -147,7 +167,15 @@ pub fn open_large(rx_frames: u32, tx_ring: u32, stretches: u32, chunks: u32) -> 
     let umem = UmemId(socket_cookie(&memory.fd).unwrap());
     let rx = Rx::new(fill, rx, rx_chunks, umem, memory.clone());
     let large = Large::new(tx_ring, stretches, chunks);
-    let tx = Tx::new(tx, completion, tx_chunks, large, false, memory.clone());
+    let tx = Tx::new(
+        tx,
+        completion,
+        tx_chunks,
+        large,
+        checksum,
+        false,
+        memory.clone(),
+    );
     let (fill, completion) = (kernel_fill, kernel_completion);
     let kernel = Kernel {
         fill,
@@ -155,6 +183,8 @@ pub fn open_large(rx_frames: u32, tx_ring: u32, stretches: u32, chunks: u32) -> 
         tx: kernel_tx,
         completion,
         memory,
+        metadata_bytes: checksum.map_or(0, |_| metadata::BYTES as u64),
+        metadata: None,
     };
     (rx, tx, kernel)
 }
@@ -211,6 +241,12 @@ impl Kernel {
                 return None;
             };
             self.tx.commit();
+            self.assert_valid(addr, len);
+            if addresses.is_empty() {
+                let before = addr - self.metadata_bytes;
+                self.metadata = (options & metadata::OPTION != 0)
+                    .then(|| self.read(before, self.metadata_bytes as u32));
+            }
             addresses.push(addr);
             frame.extend(self.read(addr, len));
             if options & XDP_PKT_CONTD == 0 {
@@ -225,6 +261,15 @@ impl Kernel {
         let xdp_desc { addr, len, .. } = self.tx.pop()?;
         self.tx.commit();
         Some((addr, self.read(addr, len)))
+    }
+
+    /// As the kernel's `xp_aligned_validate_desc`: what is sent and the room before it
+    /// are in one chunk.
+    fn assert_valid(&self, addr: u64, len: u32) {
+        let start = addr.checked_sub(self.metadata_bytes).expect("room before");
+        let offset = start % u64::from(FRAME_BYTES);
+        let end = offset + self.metadata_bytes + u64::from(len);
+        assert!(len > 0 && end <= FRAME_BYTES.into(), "{addr}, {len}");
     }
 
     fn read(&self, addr: u64, len: u32) -> Vec<u8> {

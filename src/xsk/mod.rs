@@ -39,6 +39,9 @@
 //! that are neighbours (`large`), a few of which are set aside at the start; what fits
 //! into one chunk takes one.
 //!
+//! **The checksum** of what is sent may be left to the device, or in copy mode to the kernel
+//! (`metadata`): then each chunk of the TX half begins with the word that asks for it.
+//!
 //! The halves share no chunk, so neither knows of the other and nothing on the
 //! way of a packet locks, counts references or allocates. What a half queues or
 //! takes is published by its `commit`, once a batch, and the kernel is woken by
@@ -56,12 +59,15 @@
 //! No XDP program is loaded here: whoever has one puts the socket (its [`AsFd`])
 //! into its XSKMAP.
 
+mod area;
 mod config;
 mod error;
 pub mod fake;
 mod frame;
 mod gather;
 mod large;
+mod mapped;
+mod metadata;
 mod ring;
 mod rx;
 mod socket;
@@ -73,16 +79,19 @@ mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::net::sockopt::xdp_statistics;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-pub use config::{Config, CopyMode, MAX_FRAME};
+pub use area::{HUGE_PAGE_BYTES, Memory, Pages};
+pub use config::{Config, CopyMode, MAX_FRAME, MAX_RING};
 pub use error::Error;
 pub use frame::Frame;
+pub use metadata::TxChecksum;
 pub use rx::{Rx, RxCounters};
 pub use tx::{Tx, TxCounters, Wake};
 
+use area::Area;
 use frame::Chunks;
 use large::Large;
 use ring::Cursor;
@@ -141,24 +150,31 @@ impl Xsk {
     /// the memory: see [`Error`].
     pub fn open(config: &Config) -> Result<Xsk, Error> {
         config.validate()?;
+        let area = socket::map(config)?;
+        let bind = |how, fallback| Xsk::bind(config, how, fallback, &area);
         match config.copy {
-            CopyMode::Copy => Xsk::bind(config, Bind::Copy, None),
-            CopyMode::ZeroCopy => Xsk::bind(config, Bind::ZeroCopy, None),
+            CopyMode::Copy => bind(Bind::Copy, None),
+            CopyMode::ZeroCopy => bind(Bind::ZeroCopy, None),
             // The kernel would fall back by itself, but not say why.
-            CopyMode::Auto => match Xsk::bind(config, Bind::ZeroCopy, None) {
+            CopyMode::Auto => match bind(Bind::ZeroCopy, None) {
                 Err(Error::Busy { ifname, queue }) => Err(Error::Busy { ifname, queue }),
                 Err(Error::NoZeroCopy { ifname }) => {
                     let reason = format!("the driver of {ifname} has no zero copy");
-                    Xsk::bind(config, Bind::Copy, Some(reason))
+                    bind(Bind::Copy, Some(reason))
                 }
-                Err(other) => Xsk::bind(config, Bind::Copy, Some(other.to_string())),
+                Err(other) => bind(Bind::Copy, Some(other.to_string())),
                 opened => opened,
             },
         }
     }
 
-    fn bind(config: &Config, bind: Bind, fallback: Option<String>) -> Result<Xsk, Error> {
-        let (socket, fill, rx_chunks) = Socket::open(config, bind)?;
+    fn bind(
+        config: &Config,
+        bind: Bind,
+        fallback: Option<String>,
+        area: &Arc<Area>,
+    ) -> Result<Xsk, Error> {
+        let (socket, fill, rx_chunks) = Socket::open(config, bind, area)?;
         let asked = |errno| Error::Socket {
             call: "getsockopt",
             queue: config.queue,
@@ -167,13 +183,13 @@ impl Xsk {
         let zero_copy = socket.zero_copy().map_err(asked)?;
         let umem = socket.umem_id().map_err(asked)?;
         socket.raise_tx_budget(config.tx_ring);
-        // SAFETY: libxdp filled in the ring's description; the ring stays mapped
-        // while the socket, which the halves hold, lives; this is its only cursor.
-        let rx = unsafe { Cursor::new(socket.rx.get().into()) };
+        // SAFETY: the ring stays mapped while the socket, which the halves hold, lives,
+        // and the kernel keeps its part; this is its only cursor.
+        let rx = unsafe { Cursor::new(socket.rx.layout()) };
         // SAFETY: as above.
-        let tx = unsafe { Cursor::new(socket.tx.get().into()) };
+        let tx = unsafe { Cursor::new(socket.tx.layout()) };
         // SAFETY: as above, with the UMEM, which the socket holds.
-        let completion = unsafe { Cursor::new(socket.umem.completion.get().into()) };
+        let completion = unsafe { Cursor::new(socket.umem.completion.layout()) };
         let (first, count) = (config.fill_frames, config.tx_frames());
         let large = Large::new(config.tx_ring, config.large_frames(), config.large_chunks());
         // SAFETY: the area holds `config.frames()` chunks: those of the RX half,
@@ -183,7 +199,15 @@ impl Xsk {
         let socket = Arc::new(socket);
         Ok(Xsk {
             rx: Rx::new(fill, rx, rx_chunks, umem, socket.clone()),
-            tx: Tx::new(tx, completion, tx_chunks, large, zero_copy, socket.clone()),
+            tx: Tx::new(
+                tx,
+                completion,
+                tx_chunks,
+                large,
+                config.tx_checksum,
+                zero_copy,
+                socket.clone(),
+            ),
             zero_copy,
             fallback,
             socket,
@@ -201,6 +225,27 @@ impl Xsk {
         self.fallback.as_deref()
     }
 
+    /// How the memory of the frames came out.
+    pub fn memory(&self) -> Memory {
+        self.socket.umem.area.memory()
+    }
+
+    /// Asks for preferred busy polling: wake-up calls ([`Rx::drive`] and those of the TX
+    /// half) then run the device's receive loop themselves, up to `frames` of it, and the
+    /// device holds its interrupts back as long as they come. `time` is what the kernel is
+    /// told in `SO_BUSY_POLL`.
+    ///
+    /// # Errors
+    /// When the kernel has no such thing, or does not permit it.
+    pub fn prefer_busy_poll(&self, time: Duration, frames: u32) -> Result<(), Error> {
+        let time_us = time.as_micros().try_into().unwrap_or(i32::MAX as u32);
+        socket::prefer_busy_poll(self.socket.fd(), time_us, frames).map_err(|errno| Error::Socket {
+            call: "setsockopt(SO_PREFER_BUSY_POLL)",
+            queue: self.queue(),
+            errno,
+        })
+    }
+
     /// The queue that the socket is bound to.
     pub fn queue(&self) -> u32 {
         self.socket.queue()
@@ -211,21 +256,7 @@ impl Xsk {
     /// # Errors
     /// When the kernel refuses to tell.
     pub fn statistics(&self) -> Result<Statistics, Error> {
-        let told = xdp_statistics(self.socket.fd());
-        let told = told.map_err(|errno| Error::Socket {
-            call: "getsockopt(XDP_STATISTICS)",
-            queue: self.queue(),
-            errno,
-        })?;
-        Ok(Statistics {
-            rx_dropped: told.rx_dropped,
-            rx_invalid_descs: told.rx_invalid_descs,
-            tx_invalid_descs: told.tx_invalid_descs,
-            // Linux before 5.9 does not count these.
-            rx_ring_full: told.rx_ring_full.unwrap_or(0),
-            rx_fill_ring_empty_descs: told.rx_fill_ring_empty_descs.unwrap_or(0),
-            tx_ring_empty_descs: told.tx_ring_empty_descs.unwrap_or(0),
-        })
+        self.rx.statistics()
     }
 }
 

@@ -27,7 +27,7 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use libxdp_sys::{XDP_RING_NEED_WAKEUP, xdp_desc, xsk_ring_cons, xsk_ring_prod};
+use libxdp_sys::{XDP_RING_NEED_WAKEUP, xdp_desc};
 
 /// Chunks we give to the kernel to receive into.
 pub(super) type FillRing = Cursor<u64, Producer>;
@@ -70,46 +70,6 @@ pub(super) struct Layout<T> {
     pub entries: *mut T,
     /// How many entries; a power of two.
     pub size: u32,
-}
-
-impl<T> From<xsk_ring_prod> for Layout<T> {
-    fn from(ring: xsk_ring_prod) -> Layout<T> {
-        let xsk_ring_prod {
-            producer,
-            consumer,
-            flags,
-            ring: entries,
-            size,
-            ..
-        } = ring;
-        Layout {
-            producer,
-            consumer,
-            flags,
-            entries: entries.cast(),
-            size,
-        }
-    }
-}
-
-impl<T> From<xsk_ring_cons> for Layout<T> {
-    fn from(ring: xsk_ring_cons) -> Layout<T> {
-        let xsk_ring_cons {
-            producer,
-            consumer,
-            flags,
-            ring: entries,
-            size,
-            ..
-        } = ring;
-        Layout {
-            producer,
-            consumer,
-            flags,
-            entries: entries.cast(),
-            size,
-        }
-    }
 }
 
 /// One end of a ring.

@@ -1,16 +1,19 @@
 //! The receiving half: frames circulate fill ring → kernel → RX ring → program →
 //! fill ring.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use libxdp_sys::xdp_desc;
 use rustix::io::Errno;
+use rustix::net::sockopt::xdp_statistics;
 use rustix::net::{RecvFlags, recv};
 
 use super::frame::{Chunks, Frame, UmemId};
 use super::gather::{Gather, Gathered};
 use super::ring::{FillRing, RxRing};
-use super::{Error, Link};
+use super::socket::has_napi;
+use super::{Error, Link, Statistics};
 
 /// `XDP_PKT_CONTD` of linux/if_xdp.h: the packet goes on in the next descriptor.
 pub(super) const XDP_PKT_CONTD: u32 = 1;
@@ -202,9 +205,18 @@ impl Rx {
     /// When the socket is beyond waiting for, such as `ENXIO` once the device is
     /// gone. A device that is merely down is not an error.
     pub fn wake(&mut self) -> Result<(), Error> {
-        if !self.needs_wakeup() {
-            return Ok(());
+        match self.needs_wakeup() {
+            true => self.drive(),
+            false => Ok(()),
         }
+    }
+
+    /// Wakes the kernel whether it asks for it or not: with busy polling that is what
+    /// makes it receive.
+    ///
+    /// # Errors
+    /// As [`wake`](Rx::wake).
+    pub fn drive(&mut self) -> Result<(), Error> {
         self.counters.wakeups += 1;
         match recv(self.link.fd(), &mut [0u8; 0], RecvFlags::DONTWAIT) {
             Ok(_) => Ok(()),
@@ -224,6 +236,39 @@ impl Rx {
         self.chunks.count() - self.chunks.given() - self.returned.len()
     }
 
+    /// The queue that the socket is bound to.
+    pub fn queue(&self) -> u32 {
+        self.link.queue()
+    }
+
+    /// Whether the socket knows the receive loop (NAPI) of its queue, without which it
+    /// can't be busy-polled. Kernels before 6.14 tell it when the first frame comes.
+    pub fn has_napi(&self) -> bool {
+        has_napi(self.link.fd())
+    }
+
+    /// The kernel's counters of the socket.
+    ///
+    /// # Errors
+    /// When the kernel refuses to tell.
+    pub fn statistics(&self) -> Result<Statistics, Error> {
+        let told = xdp_statistics(self.link.fd());
+        let told = told.map_err(|errno| Error::Socket {
+            call: "getsockopt(XDP_STATISTICS)",
+            queue: self.queue(),
+            errno,
+        })?;
+        Ok(Statistics {
+            rx_dropped: told.rx_dropped,
+            rx_invalid_descs: told.rx_invalid_descs,
+            tx_invalid_descs: told.tx_invalid_descs,
+            // Linux before 5.9 does not count these.
+            rx_ring_full: told.rx_ring_full.unwrap_or(0),
+            rx_fill_ring_empty_descs: told.rx_fill_ring_empty_descs.unwrap_or(0),
+            tx_ring_empty_descs: told.tx_ring_empty_descs.unwrap_or(0),
+        })
+    }
+
     /// What this half has seen since it was opened.
     pub fn counters(&self) -> &RxCounters {
         &self.counters
@@ -238,4 +283,10 @@ pub(super) fn prime(fill: &mut FillRing, chunks: &mut Chunks) {
         }
     }
     fill.commit();
+}
+
+impl AsFd for Rx {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.fd()
+    }
 }

@@ -1,24 +1,25 @@
 //! An AF_XDP socket on one queue of a device: created, bound, deleted.
 
-use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::{self, NonNull};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use libxdp_sys::{
-    XDP_COPY, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY, XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-    xsk_ring_cons, xsk_ring_prod, xsk_socket, xsk_socket__create, xsk_socket__delete,
-    xsk_socket_config, xsk_socket_config__bindgen_ty_1,
-};
+use libxdp_sys::xdp_desc;
 use rustix::io::Errno;
-use rustix::net::sockopt::{socket_cookie, xdp_options};
-use rustix::net::xdp::XdpOptionsFlags;
+use rustix::net::netdevice::name_to_index;
+use rustix::net::sockopt::{
+    set_xdp_rx_ring_size, set_xdp_tx_ring_size, socket_cookie, xdp_mmap_offsets, xdp_options,
+};
+use rustix::net::xdp::{SocketAddrXdp, SocketAddrXdpFlags, XdpOptionsFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
+use super::area::Area;
 use super::config::Config;
 use super::frame::{Chunks, UmemId};
+use super::mapped::{Mapped, Which};
 use super::ring::{Cursor, FillRing};
 use super::rx::prime;
-use super::umem::{Area, Pinned, Umem, check};
+use super::umem::Umem;
 use super::{Error, Link};
 
 /// How long a queue is asked for again. The kernel lets go of a closed socket's
@@ -31,9 +32,6 @@ const BUSY_LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// `XDP_MAX_TX_SKB_BUDGET` of linux/if_xdp.h (Linux 6.17), not yet in libc.
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 
-/// `XDP_USE_SG` of linux/if_xdp.h (Linux 6.6): a frame may take several chunks.
-const XDP_USE_SG: u32 = 1 << 4;
-
 /// How a socket is to be bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bind {
@@ -43,24 +41,16 @@ pub(super) enum Bind {
 
 /// A bound socket with its RX and TX rings, and the UMEM it can't be without.
 pub(super) struct Socket {
-    handle: NonNull<xsk_socket>,
     queue: u32,
-    pub rx: Pinned<xsk_ring_cons>,
-    pub tx: Pinned<xsk_ring_prod>,
-    /// Last, so that it is deleted after the socket.
+    pub rx: Mapped<xdp_desc>,
+    pub tx: Mapped<xdp_desc>,
+    /// Last, so that the socket is closed after its rings are unmapped.
     pub umem: Umem,
 }
 
-// SAFETY: libxdp binds a socket to no thread; the handle is used in creation and
-// deletion only, both by the one owner.
-unsafe impl Send for Socket {}
-// SAFETY: a shared reference gives only the file descriptor, usable from any thread.
-unsafe impl Sync for Socket {}
-
 impl Link for Socket {
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: libxdp closes the descriptor when the UMEM, a field, is deleted.
-        unsafe { BorrowedFd::borrow_raw(self.umem.raw_fd()) }
+        self.umem.as_fd()
     }
 
     fn queue(&self) -> u32 {
@@ -68,21 +58,18 @@ impl Link for Socket {
     }
 }
 
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // SAFETY: the handle is live; rings and UMEM are dropped after this call.
-        unsafe { xsk_socket__delete(self.handle.as_ptr()) };
-    }
-}
-
 impl Socket {
     /// Binds, asking again for a while if the queue is taken. Returns the fill
-    /// ring and the RX half's chunks with the socket.
-    pub fn open(config: &Config, bind: Bind) -> Result<(Socket, FillRing, Chunks), Error> {
+    /// ring and the RX half's chunks with the socket. `area` is the memory of the frames.
+    pub fn open(
+        config: &Config,
+        bind: Bind,
+        area: &Arc<Area>,
+    ) -> Result<(Socket, FillRing, Chunks), Error> {
         let deadline = Instant::now() + BUSY_PATIENCE;
         let mut pause = BUSY_FIRST_PAUSE;
         loop {
-            match Socket::attempt(config, bind) {
+            match Socket::attempt(config, bind, area) {
                 Err(Error::Busy { .. }) if Instant::now() + pause < deadline => {
                     std::thread::sleep(pause);
                     pause = (2 * pause).min(BUSY_LONGEST_PAUSE);
@@ -92,15 +79,19 @@ impl Socket {
         }
     }
 
-    // A failed attempt starts over from the UMEM: libxdp 1.6 can't create a second
-    // socket on a UMEM after a first that could not be bound (it forgets that the
-    // TX ring exists and the kernel refuses to make another).
-    fn attempt(config: &Config, bind: Bind) -> Result<(Socket, FillRing, Chunks), Error> {
-        let area = Area::map(config.umem_bytes()).map_err(|errno| umem_error(config, errno))?;
-        let umem = Umem::register(area, config).map_err(|errno| umem_error(config, errno))?;
-        // SAFETY: libxdp filled in the ring's description; the ring stays mapped
-        // while the UMEM, which the halves hold, lives; this is its only cursor.
-        let mut fill: FillRing = unsafe { Cursor::new(umem.fill.get().into()) };
+    // A failed attempt starts over from the UMEM: what a refused bind leaves behind in a
+    // socket has differed between kernels. The memory stays the same: a closed socket's
+    // pages are free only a moment later, and huge ones are few.
+    fn attempt(
+        config: &Config,
+        bind: Bind,
+        area: &Arc<Area>,
+    ) -> Result<(Socket, FillRing, Chunks), Error> {
+        let umem =
+            Umem::register(area.clone(), config).map_err(|errno| umem_error(config, errno))?;
+        // SAFETY: the ring stays mapped while the UMEM, which the halves hold, lives, and
+        // the kernel keeps its part; this is its only cursor.
+        let mut fill: FillRing = unsafe { Cursor::new(umem.fill.layout()) };
         // SAFETY: the area holds `config.frames()` chunks, these come first, and
         // the TX half uses only those behind them.
         let mut chunks =
@@ -113,41 +104,25 @@ impl Socket {
     }
 
     fn create(umem: Umem, config: &Config, bind: Bind) -> Result<Socket, Errno> {
-        let ifname = CString::new(config.ifname.as_str()).map_err(|_| Errno::NODEV)?;
-        let copy = if bind == Bind::Copy {
-            XDP_COPY
-        } else {
-            XDP_ZEROCOPY
+        let fd = umem.as_fd();
+        set_xdp_rx_ring_size(fd, config.rx_ring)?;
+        set_xdp_tx_ring_size(fd, config.tx_ring)?;
+        let offsets = xdp_mmap_offsets(fd)?;
+        let rx = Mapped::map(fd, Which::Rx, &offsets.rx, config.rx_ring)?;
+        let tx = Mapped::map(fd, Which::Tx, &offsets.tx, config.tx_ring)?;
+        let mut flags = SocketAddrXdpFlags::XDP_USE_NEED_WAKEUP;
+        flags |= match bind {
+            Bind::Copy => SocketAddrXdpFlags::XDP_COPY,
+            Bind::ZeroCopy => SocketAddrXdpFlags::XDP_ZEROCOPY,
         };
-        let frags = if config.has_frags() { XDP_USE_SG } else { 0 };
-        let socket_config = xsk_socket_config {
-            rx_size: config.rx_ring,
-            tx_size: config.tx_ring,
-            __bindgen_anon_1: xsk_socket_config__bindgen_ty_1 {
-                libxdp_flags: XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-            },
-            xdp_flags: 0,
-            bind_flags: (copy | frags | XDP_USE_NEED_WAKEUP) as u16,
-        };
-        let (rx, tx) = (Pinned::consumer(), Pinned::producer());
-        let mut handle = ptr::null_mut();
-        // SAFETY: all pointers are live; libxdp keeps those to `rx`, `tx` and the
-        // UMEM, which the `Socket` keeps in place until it is deleted.
-        let result = unsafe {
-            xsk_socket__create(
-                &mut handle,
-                ifname.as_ptr(),
-                config.queue,
-                umem.as_ptr(),
-                rx.as_ptr(),
-                tx.as_ptr(),
-                &socket_config,
-            )
-        };
-        check(result)?;
-        let handle = NonNull::new(handle).ok_or(Errno::NOMEM)?;
+        // Linux 6.6.
+        flags.set(SocketAddrXdpFlags::XDP_USE_SG, config.has_frags());
+        // An AF_XDP socket does not know names of devices.
+        let cloexec = SocketFlags::CLOEXEC;
+        let names = socket_with(AddressFamily::UNIX, SocketType::DGRAM, cloexec, None)?;
+        let device = name_to_index(names, &config.ifname)?;
+        rustix::net::bind(fd, &SocketAddrXdp::new(flags, device, config.queue))?;
         Ok(Socket {
-            handle,
             queue: config.queue,
             rx,
             tx,
@@ -167,6 +142,10 @@ impl Socket {
 
     /// Lets one wake-up call of copy mode transmit up to `frames`, instead of 32.
     /// Kernels before 6.17 can't; nothing depends on it.
+    ///
+    /// `SO_SNDBUF`, which each frame is charged to until the device is done with it, stays as
+    /// it is: on veth that is before the call returns. Whether it was 208 KiB or 8 MiB, with
+    /// bodies of 1 KiB, 100 KiB and 10 MiB no call ended for want of it.
     pub fn raise_tx_budget(&self, frames: u32) {
         let value: *const u32 = &frames;
         let bytes = size_of::<u32>() as libc::socklen_t;
@@ -184,6 +163,55 @@ impl Socket {
     }
 }
 
+/// Maps the memory of the frames.
+pub(super) fn map(config: &Config) -> Result<Arc<Area>, Error> {
+    let area = Area::new(config.umem_bytes(), config.hugepages, config.node);
+    let area = area.map_err(|errno| umem_error(config, errno))?;
+    Ok(Arc::new(area))
+}
+
+/// Has the wake-up calls of a socket run its device's receive loop (NAPI) on their own
+/// processor, up to `frames` of them a call, instead of waiting for the interrupt to do it.
+///
+/// # Errors
+/// `ENOPROTOOPT` from a kernel without busy polling (`CONFIG_NET_RX_BUSY_POLL`) or before
+/// 5.11, `EPERM` without CAP_NET_ADMIN.
+pub(super) fn prefer_busy_poll(fd: BorrowedFd<'_>, time_us: u32, frames: u32) -> Result<(), Errno> {
+    set(fd, libc::SO_PREFER_BUSY_POLL, 1)?;
+    set(fd, libc::SO_BUSY_POLL, time_us)?;
+    set(fd, libc::SO_BUSY_POLL_BUDGET, frames)
+}
+
+/// Whether the socket knows the NAPI that it would poll.
+pub(super) fn has_napi(fd: BorrowedFd<'_>) -> bool {
+    let mut id: u32 = 0;
+    let mut bytes = size_of::<u32>() as libc::socklen_t;
+    let value: *mut u32 = &mut id;
+    // SAFETY: `value` points to `bytes` writable bytes during the call.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_INCOMING_NAPI_ID,
+            value.cast(),
+            &mut bytes,
+        )
+    };
+    result == 0 && id != 0
+}
+
+/// Sets an option of any socket whose value is a number.
+fn set(fd: BorrowedFd<'_>, option: libc::c_int, value: u32) -> Result<(), Errno> {
+    let value: *const u32 = &value;
+    let bytes = size_of::<u32>() as libc::socklen_t;
+    let fd = fd.as_raw_fd();
+    // SAFETY: `value` points to `bytes` readable bytes during the call.
+    match unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, value.cast(), bytes) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+    }
+}
+
 fn umem_error(config: &Config, errno: Errno) -> Error {
     let ifname = config.ifname.clone();
     match errno {
@@ -195,6 +223,8 @@ fn umem_error(config: &Config, errno: Errno) -> Error {
             bytes: config.umem_bytes(),
             errno,
         },
+        // A kernel before 6.11 does not know the flag.
+        Errno::INVAL if config.tx_checksum.is_some() => Error::NoTxMetadata { ifname },
         errno => Error::System {
             what: "registering packet memory (UMEM)",
             ifname,

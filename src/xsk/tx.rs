@@ -9,6 +9,7 @@ use rustix::net::{SendFlags, send};
 
 use super::frame::Chunks;
 use super::large::Large;
+use super::metadata::{self, TxChecksum};
 use super::ring::{CompletionRing, TxRing};
 use super::rx::XDP_PKT_CONTD;
 use super::{Error, Link};
@@ -66,6 +67,10 @@ pub struct Tx {
     free: Vec<u32>,
     /// Chunks that are neighbours, for frames that one does not hold.
     large: Large,
+    /// Room before the frame, or a piece of it, in each chunk.
+    metadata_bytes: usize,
+    /// Options of a frame's first descriptor.
+    options: u32,
     /// Whether the driver drains the ring by itself once it was woken.
     zero_copy: bool,
     counters: TxCounters,
@@ -76,14 +81,23 @@ pub struct Tx {
 impl Tx {
     /// Puts the half together. `chunks` are all ours, the last of them `large`'s;
     /// `completion` has room for them all, and `link` keeps the memory of all three.
+    /// With a `checksum` the UMEM was registered for metadata.
     pub(super) fn new(
         ring: TxRing,
         completion: CompletionRing,
-        chunks: Chunks,
+        mut chunks: Chunks,
         large: Large,
+        checksum: Option<TxChecksum>,
         zero_copy: bool,
         link: Arc<dyn Link>,
     ) -> Tx {
+        if let Some(metadata) = checksum.map(TxChecksum::metadata) {
+            for chunk in 0..chunks.count() as u32 {
+                if let Some(place) = chunks.chunks_mut(chunk, metadata.len()) {
+                    place.copy_from_slice(&metadata);
+                }
+            }
+        }
         let small = (0..chunks.count() as u32).filter(|&chunk| !large.holds(chunk));
         let free = small.rev().collect();
         let counters = TxCounters::default();
@@ -93,6 +107,8 @@ impl Tx {
             chunks,
             free,
             large,
+            metadata_bytes: checksum.map_or(0, |_| metadata::BYTES),
+            options: checksum.map_or(0, |_| metadata::OPTION),
             zero_copy,
             counters,
             link,
@@ -130,9 +146,20 @@ impl Tx {
         !self.free.is_empty() && self.large.has_room()
     }
 
+    /// Whether the [`TxChecksum`] of what is submitted is finished by somebody else.
+    #[inline]
+    pub fn finishes_checksums(&self) -> bool {
+        self.options != 0
+    }
+
     /// The largest frame that `send` takes, in bytes.
     pub fn frame_capacity(&self) -> usize {
-        self.chunks.frame_bytes() * self.large.chunks() as usize
+        self.piece_bytes() * self.large.chunks() as usize
+    }
+
+    /// The most of a frame that is in one chunk.
+    fn piece_bytes(&self) -> usize {
+        self.chunks.frame_bytes() - self.metadata_bytes
     }
 
     /// The bytes of the next frame, `len` of them, to be written in place; they are
@@ -150,11 +177,13 @@ impl Tx {
             self.counters.not_ready += 1;
             return None;
         }
-        let chunk = match len <= self.chunks.frame_bytes() {
+        let chunk = match len <= self.piece_bytes() {
             true => *self.free.last()?,
             false => self.large.next()?,
         };
-        self.chunks.chunks_mut(chunk, len)
+        let before = self.metadata_bytes;
+        let place = self.chunks.chunks_mut(chunk, before + len)?;
+        place.get_mut(before..)
     }
 
     /// Queues the first `len` bytes of the frame reserved last, which was reserved with
@@ -164,13 +193,13 @@ impl Tx {
         if len == 0 || !self.ready() {
             return;
         }
-        if len > self.chunks.frame_bytes() {
+        if len > self.piece_bytes() {
             return self.submit_large(len.min(self.frame_capacity()));
         }
         let Some(chunk) = self.free.pop() else {
             return;
         };
-        self.push(chunk, len, 0);
+        self.push(chunk, len, self.options);
         self.counters.frames += 1;
         self.counters.bytes += len as u64;
     }
@@ -180,24 +209,46 @@ impl Tx {
         let Some(first) = self.large.next() else {
             return;
         };
-        let chunk_bytes = self.chunks.frame_bytes();
-        let chunks = len.div_ceil(chunk_bytes) as u32;
+        let piece_bytes = self.piece_bytes();
+        let chunks = len.div_ceil(piece_bytes) as u32;
+        self.spread(first, len);
         self.large.give(chunks);
-        for (chunk, start) in (first..first + chunks).zip((0..len).step_by(chunk_bytes)) {
+        let mut options = self.options;
+        for (chunk, start) in (first..first + chunks).zip((0..len).step_by(piece_bytes)) {
             let left = len - start;
-            let options = if left > chunk_bytes { XDP_PKT_CONTD } else { 0 };
-            self.push(chunk, left.min(chunk_bytes), options);
+            let continues = if left > piece_bytes { XDP_PKT_CONTD } else { 0 };
+            self.push(chunk, left.min(piece_bytes), options | continues);
+            options = 0;
         }
         self.counters.frames += 1;
         self.counters.large += 1;
         self.counters.bytes += len as u64;
     }
 
+    /// Moves the pieces of a large frame, which was written in one go, to behind the
+    /// room for metadata of their chunks.
+    fn spread(&mut self, first: u32, len: usize) {
+        let (before, piece_bytes) = (self.metadata_bytes, self.piece_bytes());
+        let chunk_bytes = self.chunks.frame_bytes();
+        let count = len.div_ceil(piece_bytes);
+        if before == 0 {
+            return;
+        }
+        let Some(bytes) = self.chunks.chunks_mut(first, count * chunk_bytes) else {
+            return;
+        };
+        // The last first: each goes to where the beginning of the next one was.
+        for piece in (1..count).rev() {
+            let (start, end) = (piece * piece_bytes, len.min((piece + 1) * piece_bytes));
+            bytes.copy_within(before + start..before + end, piece * chunk_bytes + before);
+        }
+    }
+
     /// Puts a chunk into the TX ring, which has room.
     fn push(&mut self, chunk: u32, len: usize, options: u32) {
         self.chunks.give(chunk);
         self.ring.push(xdp_desc {
-            addr: self.chunks.address(chunk),
+            addr: self.chunks.address(chunk) + self.metadata_bytes as u64,
             len: len as u32,
             options,
         });

@@ -192,6 +192,30 @@ impl Lab {
         output.stdout
     }
 
+    /// Captures what comes from the server to the inner end while `talk` goes on, which
+    /// makes it send more than so many bytes.
+    pub fn captured(&self, bytes: u64, talk: impl FnOnce()) -> Verdicts {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let capture = directory.path().join("capture");
+        let path = capture.to_str().expect("UTF-8");
+        // -Z: without it, the file may belong to somebody who cannot write there.
+        let words = ["tcpdump", "-Z", "root", "-i", INNER, "-U", "-B", "16384"];
+        let filter = ["-w", path, "tcp", "src", "port", "80"];
+        let mut tcpdump = self.spawn(&[&words[..], &filter].concat());
+        let length = || capture.metadata().map_or(0, |file| file.len());
+        wait_until("tcpdump to begin", || length() > 0);
+        talk();
+        wait_until("the capture to be written", || length() > bytes);
+        kill_process(tcpdump.pid(), Signal::INT).expect("a child of ours");
+        tcpdump.end(PATIENCE);
+        let said = text(self.run(&["tcpdump", "-nn", "-v", "-r", path]));
+        Verdicts {
+            segments: said.matches("Flags [").count(),
+            right: said.matches("(correct)").count(),
+            said,
+        }
+    }
+
     /// curl in the namespace, silent, at most 30 s, which must succeed.
     pub fn curl(&self, arguments: &[&str]) -> Vec<u8> {
         self.run(&[&["curl", "-sS", "-m", "30"], arguments].concat())
@@ -475,6 +499,32 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// What tcpdump says of the checksums of segments.
+pub struct Verdicts {
+    /// How many there were.
+    pub segments: usize,
+    /// How many of them had a right TCP checksum.
+    pub right: usize,
+    /// All it said.
+    pub said: String,
+}
+
+impl Verdicts {
+    /// Every checksum is right, those of IP headers too.
+    #[track_caller]
+    pub fn assert_all_right(&self) {
+        let said = &self.said;
+        assert_eq!(
+            self.right, self.segments,
+            "a segment without \"correct\":\n{said}"
+        );
+        assert!(
+            !said.contains("incorrect") && !said.contains("bad cksum"),
+            "{said}"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Connection, Next};
 use crate::net::app::{Application, Outcome, Stream, Way};
+use crate::net::checksum::TextSum;
 use crate::net::demux::{Segment, after};
 use crate::net::device::{Device, TextSent};
 use crate::net::flow::ConnId;
@@ -152,7 +153,7 @@ impl<A: Application> Connection<A> {
             };
             let bytes = (next.text.end - next.text.start) as u32;
             let (sender, text) = (&self.sender, next.text.clone());
-            let write = |place: &mut [u8]| sender.write_text(text, place);
+            let write = |place: &mut [u8], sum: &mut TextSum| sender.write_text(text, place, sum);
             if !reply.send_with(self.flow, self.link, bytes as usize, write, device.sink) {
                 return false;
             }

@@ -57,11 +57,10 @@ impl Sender {
         })
     }
 
-    /// Writes the text of a segment into its `place`, and sums it.
-    pub fn write_text(&self, text: Range<u64>, mut place: &mut [u8]) -> TextSum {
-        let mut sum = TextSum::default();
+    /// Writes the text of a segment into its `place`, adding it to `sum`.
+    pub fn write_text(&self, text: Range<u64>, mut place: &mut [u8], sum: &mut TextSum) {
         let Some(Log { text: held, .. }) = self.log.as_deref() else {
-            return sum;
+            return;
         };
         held.each(text, |bytes| {
             let whole = std::mem::take(&mut place);
@@ -69,7 +68,6 @@ impl Sender {
             sum.copy(here, &bytes[..here.len()]);
             place = rest;
         });
-        sum
     }
 
     /// That segment was sent, with a FIN behind its text or not.

@@ -2,5 +2,6 @@
 
 mod frags;
 mod halves;
+mod metadata;
 mod reception;
 mod ring;
