@@ -31,7 +31,7 @@ fn loader(fixture: &Fixture, runtime: &Runtime, max_jobs: usize) -> (PoolLoader,
     let (wake, woken) = channel();
     let root = Arc::new(Roots::from(Root::open(fixture.path()).unwrap()));
     let patience = Patience {
-        at_once: 2,
+        at_once: 3,
         lost: 0,
         limit: PATIENCE,
     };

@@ -141,9 +141,7 @@ mod tests {
     fn what_no_request_asks_for_is_no_prefix() {
         let mut prefixes = prefixes(&["/a"]);
         assert_eq!(prefixes.insert("/x/../a/", "again"), Ok(Some("/a")));
-        for path in [
-            "", "a", "/..", "/%zz", "/.git", "/a?b", "/a#b", "/a\n", "/a%00",
-        ] {
+        for path in ["", "a", "/..", "/%zz", "/a?b", "/a#b", "/a\n", "/a%00"] {
             let error = PathError(path.to_owned());
             assert_eq!(prefixes.insert(path, ""), Err(error), "{path}");
         }
