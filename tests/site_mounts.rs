@@ -77,8 +77,10 @@ impl Front {
         assert!(matches!(found, Find::Pending), "{name}: {found:?}");
     }
 
-    /// What a name stands for, as soon as that is known.
+    /// What a name stands for, as soon as that is known; a worker takes all that has come
+    /// before.
     fn get(&mut self, name: &str) -> String {
+        while self.site.poll().is_some() {}
         match self.find(name, u64::MAX) {
             Find::Ready(entry) => describe(&entry),
             Find::Pending => self.next_entry().1,
