@@ -192,9 +192,33 @@ pub struct Site {
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "/index.html")]
     pub spa: Option<String>,
 
+    /// Have a server behind this one answer what lies beneath a path, as in /api=http://127.0.0.1:9090; may be given
+    /// again for others
+    #[arg(long, value_name = "PATH=URL", value_parser = proxy)]
+    pub proxy: Vec<(String, String)>,
+
+    /// Let files be put (PUT, POST) and deleted (DELETE) beneath a path; may be given again for others
+    #[arg(long, value_name = "PATH")]
+    pub upload: Vec<String>,
+
+    /// The largest file that may be put [default: 1GiB]
+    #[arg(long, value_name = "SIZE", requires = "upload")]
+    pub upload_max_bytes: Option<ByteSize>,
+
+    /// Let anybody put and delete files, without a password
+    #[arg(long, requires = "upload")]
+    pub upload_anonymous: bool,
+
     /// Where the server says whether it is well, to everybody; off: nowhere [default: /.well-known/health]
     #[arg(long, value_name = "PATH")]
     pub health_path: Option<String>,
+}
+
+fn proxy(text: &str) -> Result<(String, String), &'static str> {
+    let (path, url) = text
+        .split_once('=')
+        .ok_or("write it as in /api=http://127.0.0.1:9090")?;
+    Ok((path.to_owned(), url.to_owned()))
 }
 
 fn error_page(text: &str) -> Result<(String, String), &'static str> {
@@ -334,6 +358,10 @@ pub struct Limits {
     /// For the file system to answer: to open a file, or to read some of it
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0)]
     pub file_timeout: f64,
+
+    /// For a server behind this one to answer, and to go on
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub proxy_timeout: f64,
 
     /// The least speed of a response that has more to send, bytes a second over
     /// 60 s; 0: any

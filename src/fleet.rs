@@ -2,13 +2,15 @@
 //! started, watched, told what has changed, and brought home.
 
 use crate::access_log::Log;
-use crate::config::{DRAIN_LIMIT, FILE_JOBS};
+use crate::config::{DRAIN_LIMIT, EXCHANGES, FILE_JOBS};
+use crate::exchange::Exchanges;
 use crate::http::rate::Limiter;
 use crate::http::{self, Hosts};
 use crate::net::figures::Listing;
 use crate::net::{Secret, Stack, StackConfig};
 use crate::relay::{self, Relay};
 use crate::service::HttpService;
+use crate::services::Services;
 use crate::site::{Limits, Patience, PoolLoader, Roots, Site};
 use crate::stats::Snapshot;
 use crate::worker::{self, Control, Remote, Waiting, Waker, Worker};
@@ -164,6 +166,8 @@ pub struct Serves {
     pub hosts: Arc<Hosts>,
     /// What requests may take.
     pub requests: http::Limits,
+    /// What is answered elsewhere.
+    pub services: Services,
     /// How much is asked of the file systems at once, and how long it may take.
     pub patience: Patience,
 }
@@ -256,7 +260,9 @@ impl Fleet {
         // Built in its thread: what a worker holds never crosses threads.
         let body = move || {
             pin(&named, core);
-            let wake = waker.clone();
+            let (wake, bell) = (waker.clone(), waker.clone());
+            let begin = move |call, side| serves.services.begin(call, side);
+            let exchanges = Exchanges::new(EXCHANGES, begin, move || bell.wake());
             let loader = PoolLoader::new(
                 runtime,
                 serves.roots,
@@ -270,6 +276,7 @@ impl Fleet {
             let site = Site::new(loader, Limits::default());
             let mut service = HttpService::new(site, body_bytes, SystemTime::now())
                 .with_hosts(serves.hosts)
+                .with_exchanges(exchanges)
                 .with_log(log)
                 .with_limiter(limiter);
             service.limits = serves.requests;

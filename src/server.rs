@@ -18,7 +18,9 @@ use crate::net::{Policy, StackConfig};
 use crate::numa::Place;
 use crate::offload;
 use crate::report::{self, Ready, Reporter};
+use crate::services::Services;
 use crate::site::{Patience, Root, Roots};
+use crate::store::Store;
 use crate::worker::Waiting;
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
@@ -252,6 +254,9 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         congestion: config.congestion,
         limits: config.limits.share(cores.len()),
     };
+    let all = config.hosts.iter().flat_map(|host| &host.services);
+    let store = |max_bytes| Store::new(roots.clone(), max_bytes, config.file_timeout);
+    let services = Services::new(all, config.proxy_timeout, store);
     let mut fleet = Fleet::new(
         cores.len(),
         stack,
@@ -260,6 +265,7 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
             roots,
             hosts,
             requests: config.requests,
+            services,
             patience: Patience {
                 at_once: config::FILES_AT_ONCE,
                 lost: config::FILES_LOST,
@@ -300,10 +306,19 @@ fn roots(hosts: &[config::Host]) -> Result<Roots, Error> {
 
 /// The same hosts by name.
 fn hosts(hosts: &[config::Host]) -> Hosts {
-    let mut hosts = hosts.iter();
-    let default = hosts.next().map(|host| host.http.clone());
+    let mut count = 0;
+    let mut hosts = hosts.iter().map(|host| {
+        let mut http = host.http.clone();
+        for service in &host.services {
+            // The configuration has no paths that are none.
+            let _ = http.services.insert(&service.path, service.numbered(count));
+            count += 1;
+        }
+        (host, http)
+    });
+    let default = hosts.next().map(|(_, http)| http);
     let mut by_name = Hosts::new(default.unwrap_or_default());
-    hosts.for_each(|host| by_name.add(&host.names, host.http.clone()));
+    hosts.for_each(|(host, http)| by_name.add(&host.names, http));
     by_name
 }
 

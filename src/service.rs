@@ -3,6 +3,7 @@
 //! knows no HTTP.
 
 use crate::access_log::Batch;
+use crate::exchange::Exchanges;
 use crate::http::rate::Limiter;
 use crate::http::{Conn, Context, Counters, Date, Hosts, Limits, Verified};
 use crate::net::{Application, ConnId, Duration, Instant, Stage, Stream, Waits};
@@ -10,6 +11,18 @@ use crate::site::{Event, Loader, Now, Site, Waiter};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How often a connection is looked at whose service takes its time; its bell rings when it has moved.
+const SERVICE_LOOK: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Something that a connection has waited for.
+#[derive(Debug)]
+pub enum Completed {
+    /// Of the site.
+    Event(Event),
+    /// The task that answers it has moved.
+    Exchange,
+}
 
 /// The HTTP server of one worker.
 pub struct HttpService<L> {
@@ -29,6 +42,7 @@ pub struct HttpService<L> {
     log: Option<Batch>,
     verified: Verified,
     limiter: Option<Box<Limiter>>,
+    exchanges: Exchanges,
     /// What requests may take.
     pub limits: Limits,
     /// What was counted so far.
@@ -50,6 +64,7 @@ impl<L: Loader> HttpService<L> {
             log: None,
             verified: Verified::default(),
             limiter: None,
+            exchanges: Exchanges::default(),
             limits: Limits::default(),
             counters: Counters::default(),
         }
@@ -64,6 +79,12 @@ impl<L: Loader> HttpService<L> {
     /// The same with its responses sent no faster than that, if that is limited.
     pub fn with_limiter(mut self, limiter: Option<Limiter>) -> Self {
         self.limiter = limiter.map(Box::new);
+        self
+    }
+
+    /// The same with what is answered elsewhere.
+    pub fn with_exchanges(mut self, exchanges: Exchanges) -> Self {
+        self.exchanges = exchanges;
         self
     }
 
@@ -99,16 +120,23 @@ impl<L: Loader> HttpService<L> {
         Some(Instant::from_micros(at.as_micros() as i64))
     }
 
-    /// The next file event that has come, with the connection that it is for.
-    pub fn completed(&mut self) -> Option<(ConnId, Event)> {
-        let event = self.site.poll()?;
-        Some((ConnId::from_u64(event.waiter().0), event))
+    /// The next thing that has happened elsewhere, with the connection that it is for.
+    pub fn completed(&mut self) -> Option<(ConnId, Completed)> {
+        let (waiter, completed) = match self.site.poll() {
+            Some(event) => (event.waiter(), Completed::Event(event)),
+            None => (self.exchanges.next_ready()?, Completed::Exchange),
+        };
+        Some((ConnId::from_u64(waiter.0), completed))
     }
 
-    /// Hands a file event to its connection.
-    pub fn deliver(&mut self, id: ConnId, conn: &mut Conn, event: Event, now: Instant) {
+    /// Hands it to its connection.
+    pub fn deliver(&mut self, id: ConnId, conn: &mut Conn, completed: Completed, now: Instant) {
         let before = conn.held_bytes();
-        conn.event(event, &mut self.context(id, now));
+        let mut cx = self.context(id, now);
+        match completed {
+            Completed::Event(event) => conn.event(event, &mut cx),
+            Completed::Exchange => conn.go_on(&mut cx),
+        }
         self.account(before, conn);
     }
 
@@ -131,6 +159,7 @@ impl<L: Loader> HttpService<L> {
             frugal: self.held_bytes > self.generous_bytes,
             limits: &self.limits,
             verified: &mut self.verified,
+            exchanges: &mut self.exchanges,
             log: self.log.as_mut(),
             counters: &mut self.counters,
         }
@@ -225,6 +254,10 @@ impl<L: Loader> Application for HttpService<L> {
         if conn.wants_close() {
             stream.close();
         }
+        // The client is not to blame that nothing moves.
+        if conn.waits_for_service() {
+            stream.wait_until(now + SERVICE_LOOK.into());
+        }
         self.limiter = limiter;
         self.account(before, conn);
     }
@@ -241,7 +274,7 @@ impl<L: Loader> Application for HttpService<L> {
         };
         Waits {
             stage,
-            request: conn.requests(),
+            request: conn.progress(),
         }
     }
 

@@ -343,11 +343,11 @@ impl Worker {
         self.waker.wake();
     }
 
-    /// Hands loaded files to the connections that wait for them.
+    /// Hands loaded files, and what tasks have to say, to the connections that wait for it.
     fn deliver(&mut self, now: Instant) {
-        while let Some((id, event)) = self.stack.app.completed() {
+        while let Some((id, completed)) = self.stack.app.completed() {
             self.stack.wake(id, now, &mut self.tx, |app, conn| {
-                app.deliver(id, conn, event, now);
+                app.deliver(id, conn, completed, now);
             });
         }
     }

@@ -12,6 +12,7 @@
 use super::input::Input;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
+use xdphttpd::exchange::Exchanges;
 use xdphttpd::http::access::Networks;
 use xdphttpd::http::auth::Realm;
 use xdphttpd::http::cors::{Allowed, Cors};
@@ -85,6 +86,7 @@ fn hosts(settings: u8) -> Hosts {
             error_pages: [(400, (*b"one").into()), (404, (*b"none").into())].into(),
             fallback: fallback.map(Into::into),
             dotfiles: xdphttpd::site::resolve::Dotfiles::default(),
+            services: Default::default(),
             policy: policy.clone(),
         }
     };
@@ -102,6 +104,7 @@ struct Client {
     date: Date,
     limits: Limits,
     verified: Verified,
+    exchanges: Exchanges,
     frugal: bool,
     counters: Counters,
     sent: Vec<u8>,
@@ -135,6 +138,7 @@ impl Client {
             frugal: settings & FRUGAL != 0,
             counters: Counters::default(),
             verified: Verified::default(),
+            exchanges: Exchanges::default(),
             sent: Vec::new(),
         }
     }
@@ -149,6 +153,7 @@ impl Client {
             frugal: self.frugal,
             limits: &self.limits,
             verified: &mut self.verified,
+            exchanges: &mut self.exchanges,
             log: None,
             counters: &mut self.counters,
         };

@@ -7,6 +7,7 @@ use crate::http::auth::RealmError;
 use crate::http::cors::CorsError;
 use crate::http::{HostName, HostNameError, Status};
 use crate::password::HashError;
+use crate::proxy::UpstreamError;
 use crate::site::prefixes::PathError;
 use crate::site::rules::RuleError;
 use crate::site::{FieldError, MediaTypeError, PatternError};
@@ -90,6 +91,15 @@ pub enum Problem {
     /// Two that say something of one path.
     #[error("there is another table for {0} before")]
     PathTwice(String),
+    /// No address of a server.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// Where anybody could change files.
+    #[error(
+        "anybody could put files beneath {0}: guard it by an [[auth]] table, or say that it is meant so, by \
+         anonymous = true or --upload-anonymous"
+    )]
+    OpenToAll(String),
     /// No error that is ever answered with.
     #[error("\"{0}\" is no status of an error here; there are {errors}", errors = errors())]
     Status(String),

@@ -1,6 +1,7 @@
 //! The configuration file as it is written: its keys, and where in it each value stands.
 
 use super::policy::{AccessTable, AuthTable, RedirectTable, RewriteTable};
+use super::services::{ProxyTable, UploadTable};
 use crate::cli::{self, Compress, Symlinks};
 use bytesize::ByteSize;
 use serde::Deserialize;
@@ -55,6 +56,10 @@ pub struct Table {
     pub redirect: Option<Vec<RedirectTable>>,
     /// Paths that stand for others.
     pub rewrite: Option<Vec<RewriteTable>>,
+    /// What other servers answer.
+    pub proxy: Option<Vec<ProxyTable>>,
+    /// Where files may be put.
+    pub upload: Option<Vec<UploadTable>>,
     /// The longest request line.
     pub max_request_line_bytes: Option<Spanned<ByteSize>>,
     /// The longest head.
@@ -141,6 +146,15 @@ impl From<(&cli::Site, &cli::Requests)> for Table {
     fn from((flags, requests): (&cli::Site, &cli::Requests)) -> Table {
         let pages = !flags.error_page.is_empty();
         let page = |(status, path)| (status, flag(path));
+        let proxy = |(path, to)| ProxyTable {
+            path: flag(path),
+            to: flag(to),
+        };
+        let upload = |path| UploadTable {
+            path: flag(path),
+            max_bytes: flags.upload_max_bytes,
+            anonymous: flags.upload_anonymous,
+        };
         Table {
             root: flags.root.clone(),
             list: flags.list.then_some(true),
@@ -154,6 +168,8 @@ impl From<(&cli::Site, &cli::Requests)> for Table {
             cache_control: flags.cache_control.clone().map(flag),
             error_page: pages.then(|| flags.error_page.iter().cloned().map(page).collect()),
             spa: flags.spa.clone().map(Spa::Path).map(flag),
+            proxy: some_of(flags.proxy.iter().cloned().map(proxy)),
+            upload: some_of(flags.upload.iter().cloned().map(upload)),
             health_path: flags.health_path.clone().map(flag),
             max_request_line_bytes: requests.max_request_line_bytes.map(flag),
             max_head_bytes: requests.max_head_bytes.map(flag),
@@ -164,6 +180,12 @@ impl From<(&cli::Site, &cli::Requests)> for Table {
             ..Table::default()
         }
     }
+}
+
+/// All of them, if there are any.
+fn some_of<T>(values: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    let values: Vec<T> = values.collect();
+    (!values.is_empty()).then_some(values)
 }
 
 /// A value that stands nowhere in a file.

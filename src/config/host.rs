@@ -3,6 +3,7 @@
 use super::error::{Error, Problem, Source};
 use super::file::{CorsTable, File, HeadersTable, Spa, Table};
 use super::policy;
+use super::services::{self, Service};
 use crate::cli;
 use crate::http::cors::{Allowed, Cors, CorsError};
 use crate::http::{self, HostName, Status};
@@ -31,6 +32,8 @@ pub struct Host {
     pub files: Settings,
     /// How it answers.
     pub http: http::Host,
+    /// What of it is not read from its files.
+    pub services: Vec<Service>,
 }
 
 /// The default host and the others: from the file, if there is one, and from the flags, which win over the keys at the
@@ -44,6 +47,7 @@ pub fn hosts(file: Option<&(File, Table)>, flags: &Table) -> Result<Vec<Host>, E
         root: PathBuf::new(),
         files: Settings::default(),
         http: http::Host::default(),
+        services: Vec::new(),
     };
     let mut has_root = false;
     let tables = file.map(|(file, table)| (table, Source::File(file)));
@@ -52,6 +56,7 @@ pub fn hosts(file: Option<&(File, Table)>, flags: &Table) -> Result<Vec<Host>, E
             return Err(source.error("names", names.span(), Problem::Named));
         }
         default.set(table, source)?;
+        services::check(&default.services, &default.http.policy, table, 0..0, source)?;
         has_root |= table.root.is_some();
     }
     let source = file.map_or(Source::Flags, |(file, _)| Source::File(file));
@@ -103,6 +108,7 @@ impl Host {
             self.names.push(name);
         }
         self.set(table, source)?;
+        services::check(&self.services, &self.http.policy, table, span, source)?;
         Ok(self)
     }
 
@@ -115,6 +121,7 @@ impl Host {
         self.set_headers(table, source)?;
         self.set_pages(table, source)?;
         policy::set(&mut self.http.policy, table, &self.files.index, source)?;
+        services::set(&mut self.services, table, source)?;
         if let Some(cors) = &table.cors {
             let built = Cors::new(&allowed(cors.get_ref()));
             let error = |why: CorsError| source.error("cors", cors.span(), why.into());

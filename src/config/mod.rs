@@ -19,6 +19,7 @@ pub mod host;
 pub mod packets;
 mod policy;
 mod requests;
+pub mod services;
 
 /// How long responses in flight may take to finish after SIGTERM.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -35,6 +36,8 @@ pub const FILES_LOST: usize = 24;
 pub const PASSWORD_THREADS: usize = 2;
 /// Jobs that may wait for the threads, a worker; above it requests get 503.
 pub const FILE_JOBS: usize = 4_096;
+/// Requests of a worker that are being answered elsewhere; above it requests get 503.
+pub const EXCHANGES: usize = 1_024;
 /// Received frames taken in one go, before timers and file reads have a look.
 pub const RX_BATCH: usize = 64;
 /// Connections that `--max-connections` may ask for, and of anything else that is
@@ -165,6 +168,8 @@ pub struct Config {
     pub body_bytes: usize,
     /// How long the file system may take to answer.
     pub file_timeout: Duration,
+    /// How long a server behind this one may be silent while it is its turn.
+    pub proxy_timeout: Duration,
     /// Bytes a second that are sent on a connection at most.
     pub rate: Option<u64>,
     /// Bytes a second that are sent at most, over all workers.
@@ -235,6 +240,7 @@ impl Config {
             limits,
             body_bytes,
             file_timeout: time("file-timeout", cli.limits.file_timeout)?.into(),
+            proxy_timeout: time("proxy-timeout", cli.limits.proxy_timeout)?.into(),
             rate: rate("rate", cli.limits.rate)?,
             rate_total: rate("rate-total", cli.limits.rate_total)?,
             cores: cli.cores,

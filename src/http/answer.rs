@@ -45,6 +45,7 @@ impl Conn {
                 audience: Audience::default(),
                 purpose: Purpose::default(),
                 prefers_json: false,
+                is_store: false,
             },
             &Wishes::default(),
             cx,
@@ -55,6 +56,7 @@ impl Conn {
     pub(super) fn accept<L: Loader>(&mut self, head: &[u8], cx: &mut Context<'_, L>) {
         let mut slots = Slots::new();
         match Request::parse(head, &mut slots, cx.limits) {
+            Ok(request) if cx.hosts.have_services() && self.call(head, &request, cx) => {}
             Ok(request) if request.body_comes_first() => self.hold(head, cx),
             Ok(request) => self.respond(head, &request, cx),
             Err(Status::VersionNotSupported) => match request::as_version_1_1(head) {
@@ -93,6 +95,7 @@ impl Conn {
             audience: cors.map_or_else(Audience::default, |cors| cors.audience(request)),
             purpose: Purpose::default(),
             prefers_json: prefers_json(request, cx.hosts.get(host)),
+            is_store: cx.hosts.have_services() && self.is_in_store(request, host, cx),
         };
         match request.action(cx.limits) {
             Action::Find(target) => {
@@ -119,10 +122,7 @@ impl Conn {
         if let RequestBody::Length(length) = request.body {
             self.body = Discard::Length(length);
         }
-        match request.minor_version {
-            0 => Connection::KeepAlive,
-            _ => Connection::Persist,
-        }
+        request.connection()
     }
 
     /// Begins the response that `entry` makes.
@@ -326,6 +326,7 @@ pub(super) fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
         more: cors.map_or(b"", |cors| cors.lines(asked.audience)),
         date: cx.date,
         connection: asked.connection,
+        is_store: asked.is_store,
     }
 }
 
@@ -347,7 +348,7 @@ fn ranges(wishes: &Wishes<'_>, file: &Representation, asked: Asked) -> Wanted {
 
 /// The credentials of `request`, where some may be needed. There is one such field (RFC 9110 section 11.6.2); of two
 /// nobody knows which counts.
-fn credentials<'b, L>(
+pub(super) fn credentials<'b, L>(
     request: &Request<'_, 'b>,
     host: HostId,
     cx: &Context<'_, L>,

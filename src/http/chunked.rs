@@ -1,4 +1,4 @@
-//! The chunked coding of request bodies (RFC 9112 section 7.1), read to its end and thrown away.
+//! The chunked coding of request bodies (RFC 9112 section 7.1), read to its end.
 //!
 //! A state machine over single bytes, so that cuts make no difference; only chunk data is skipped at once. It is strict
 //! about all of the grammar, since what one server skips as an odd chunk another one takes for a request.
@@ -63,6 +63,16 @@ impl Chunked {
         }
     }
 
+    /// The same, however long it is.
+    pub fn unbounded() -> Self {
+        Chunked {
+            state: State::Size,
+            size: 0,
+            line_bytes: 0,
+            left_bytes: u64::MAX,
+        }
+    }
+
     /// Whether its end has been read.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
@@ -75,24 +85,57 @@ impl Chunked {
     pub fn take(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, Status> {
         let mut taken = 0;
         while taken < bytes.len() && !self.is_done() {
-            let step = match self.state {
-                State::Data => self.skip_data(bytes.len() - taken),
-                _ => {
-                    self.count_line_byte(limits)?;
-                    self.state = self.next(bytes[taken])?;
-                    1
-                }
-            };
-            taken += step;
-            let left = self.left_bytes.checked_sub(step as u64);
-            self.left_bytes = left.ok_or(Status::ContentTooLarge)?;
+            taken += self.take_line(&bytes[taken..], limits)?;
+            taken += self.take_data(bytes.len() - taken)?;
         }
         Ok(taken)
     }
 
+    /// Reads on to where data begins, or the body ends: how many of `bytes` are before it.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn take_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, Status> {
+        let mut taken = 0;
+        while taken < bytes.len() && !matches!(self.state, State::Data | State::Done) {
+            self.count_line_byte(limits)?;
+            self.state = self.next(bytes[taken])?;
+            self.count(1)?;
+            taken += 1;
+        }
+        Ok(taken)
+    }
+
+    /// How many of `most` bytes are data, which are taken.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn take_data(&mut self, most: usize) -> Result<usize, Status> {
+        if self.state != State::Data {
+            return Ok(0);
+        }
+        let taken = self.skip_data(most);
+        self.count(taken)?;
+        Ok(taken)
+    }
+
+    /// Of so many further bytes those that are data.
+    pub fn data_ahead(&self, most: usize) -> usize {
+        match self.state {
+            State::Data => usize::try_from(self.size).unwrap_or(usize::MAX).min(most),
+            _ => 0,
+        }
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Status> {
+        let left = self.left_bytes.checked_sub(bytes as u64);
+        self.left_bytes = left.ok_or(Status::ContentTooLarge)?;
+        Ok(())
+    }
+
     /// Skips data, of which `most` bytes are there.
     fn skip_data(&mut self, most: usize) -> usize {
-        let len = usize::try_from(self.size).unwrap_or(usize::MAX).min(most);
+        let len = self.data_ahead(most);
         self.size -= len as u64;
         if self.size == 0 {
             self.state = State::DataCr;

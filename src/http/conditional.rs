@@ -43,6 +43,25 @@ pub fn judge(wishes: &Wishes<'_>, current: &Representation) -> Verdict {
     Verdict::Proceed
 }
 
+/// Whether a request that changes something may, by its conditions: `current` is the entity tag and the time of what is
+/// there, if anything is.
+pub fn may_change(wishes: &Wishes<'_>, current: Option<(&str, HttpDate)>) -> bool {
+    let matches = |tags: &[u8], comparison| {
+        current.is_some_and(|(etag, _)| matches_any(tags, etag, comparison))
+    };
+    if let Some(tags) = &wishes.if_match {
+        if !matches(tags, Comparison::Strong) {
+            return false;
+        }
+    } else if let Some(date) = wishes.if_unmodified_since.as_deref().and_then(date)
+        && current.is_some_and(|(_, modified)| modified > date)
+    {
+        return false;
+    }
+    let unwanted = wishes.if_none_match.as_deref();
+    !unwanted.is_some_and(|tags| matches(tags, Comparison::Weak))
+}
+
 /// Whether an `If-Range` of this value lets a range be sent (RFC 9110 section 13.1.5): it names exactly this version.
 ///
 /// A date does so only when no two versions can have had it.

@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 
 use super::Context;
 use super::Status;
+use super::calling::Calling;
 use super::chunked::Chunked;
 use super::cors::Audience;
 use super::discard::Discard;
@@ -63,6 +64,8 @@ pub(super) enum Phase {
     Waiting(Asked, Option<Box<Wishes<'static>>>),
     /// A response is on its way.
     Sending(Sending),
+    /// A service is answering.
+    Calling(Box<Calling>),
     /// All is said.
     Closed,
     /// A response could not be completed.
@@ -84,6 +87,8 @@ pub(super) struct Asked {
     pub(super) purpose: Purpose,
     /// A listing is to be JSON.
     pub(super) prefers_json: bool,
+    /// Files may be put there.
+    pub(super) is_store: bool,
 }
 
 #[derive(Debug)]
@@ -133,13 +138,24 @@ impl Conn {
 
     /// Whether [`input`](Self::input) would consume anything now.
     pub fn wants_input(&self) -> bool {
-        !self.body.is_done() || self.is_ending() || matches!(self.phase, Phase::Idle)
+        match &self.phase {
+            Phase::Calling(calling) => calling.has_room() || self.is_ending(),
+            _ => !self.body.is_done() || self.is_ending() || matches!(self.phase, Phase::Idle),
+        }
     }
 
     /// The client will send no more; to be called once all that it had sent was consumed. A request that is complete
     /// still gets its whole response, an incomplete one gets none (RFC 9112 section 8 leaves that to the server).
     pub fn input_end(&mut self) {
-        self.shut_down();
+        let may_go_on = match &mut self.phase {
+            Phase::Calling(calling) => calling.input_end(),
+            Phase::Proving(proof) => proof.call.is_none(),
+            _ => true,
+        };
+        match may_go_on {
+            true => self.shut_down(),
+            false => self.close(),
+        }
     }
 
     /// Takes what the site had been asked for. Anything else is ignored.
@@ -176,6 +192,7 @@ impl Conn {
                 &self.head[sending.head_sent..]
             }
             Phase::Sending(sending) => &sending.body,
+            Phase::Calling(calling) => calling.output().map_or(&[], |bytes| bytes),
             _ => &[],
         }
     }
@@ -184,6 +201,7 @@ impl Conn {
     pub fn output_body(&self) -> Option<&Bytes> {
         match &self.phase {
             Phase::Sending(sending) if sending.head_sent == self.head.len() => Some(&sending.body),
+            Phase::Calling(calling) => calling.output(),
             _ => None,
         }
     }
@@ -191,6 +209,9 @@ impl Conn {
     /// Takes note that the first `len` bytes of [`output`](Self::output) were taken.
     pub fn advance<L: Loader>(&mut self, len: usize, cx: &mut Context<'_, L>) {
         let len = len.min(self.output().len());
+        if matches!(self.phase, Phase::Calling(_)) {
+            return self.advance_call(len, cx);
+        }
         let Phase::Sending(sending) = &mut self.phase else {
             return;
         };
@@ -219,6 +240,7 @@ impl Conn {
                     response::change_connection(&mut self.head, before, Connection::Close);
                 }
             }
+            Phase::Calling(calling) => calling.asked.connection = Connection::Close,
             Phase::Closed | Phase::Aborted => {}
         }
     }
@@ -240,26 +262,40 @@ impl Conn {
 
     /// A part of a request's body is still to come, and nothing else to be done.
     pub fn in_body(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && !self.body.is_done()
+        match &self.phase {
+            Phase::Idle => !self.body.is_done(),
+            Phase::Calling(calling) => calling.wants_body(),
+            _ => false,
+        }
+    }
+
+    /// A service has something to say before anything else can happen.
+    pub fn waits_for_service(&self) -> bool {
+        matches!(&self.phase, Phase::Calling(calling) if calling.waits_for_task())
     }
 
     /// A request has been accepted and its response not sent completely.
     pub fn in_response(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Proving(_) | Phase::Waiting(..) | Phase::Sending(_)
-        )
+        match &self.phase {
+            Phase::Proving(_) | Phase::Waiting(..) | Phase::Sending(_) => true,
+            Phase::Calling(calling) => !calling.wants_body(),
+            _ => false,
+        }
     }
 
-    /// Requests taken so far, modulo 2^32: tells one exchange from the next.
-    pub fn requests(&self) -> u32 {
-        self.requests
+    /// Requests taken so far, and pieces of the body that is, modulo 2^32: tells what is waited for from what was.
+    pub fn progress(&self) -> u32 {
+        match &self.phase {
+            Phase::Calling(calling) => self.requests.wrapping_add(calling.taken()),
+            _ => self.requests,
+        }
     }
 
     /// Bytes of memory that an unfinished request takes, or what is kept of one, and a body beside what the cache has.
     pub fn held_bytes(&self) -> u64 {
         let held = match &self.phase {
             Phase::Proving(proof) => proof.len_bytes() as u64,
+            Phase::Calling(calling) => calling.held_bytes(),
             Phase::Waiting(_, Some(wishes)) => wishes.len_bytes() as u64,
             Phase::Sending(sending) => sending
                 .stream
@@ -299,7 +335,12 @@ impl Conn {
     fn is_ending(&self) -> bool {
         match &self.phase {
             Phase::Idle => false,
+            // What it has sent already is the service's.
+            Phase::Proving(proof) if proof.call.is_some() => false,
             Phase::Proving(proof) => proof.asked.connection == Connection::Close,
+            Phase::Calling(calling) => {
+                calling.has_request() && calling.asked.connection == Connection::Close
+            }
             Phase::Waiting(asked, _) => asked.connection == Connection::Close,
             Phase::Sending(sending) => sending.connection == Connection::Close,
             Phase::Closed | Phase::Aborted => true,
@@ -310,6 +351,8 @@ impl Conn {
     fn take<L: Loader>(&mut self, bytes: &[u8], cx: &mut Context<'_, L>) -> usize {
         if self.is_ending() {
             bytes.len()
+        } else if matches!(self.phase, Phase::Calling(_)) {
+            self.take_for_call(bytes, cx)
         } else if !self.body.is_done() {
             self.take_body(bytes, cx)
         } else if self.stash.is_empty() {
@@ -457,6 +500,11 @@ impl Conn {
             return;
         }
         let is_last = sending.connection == Connection::Close;
+        self.end_response(is_last, cx);
+    }
+
+    /// The response has been sent completely.
+    pub(super) fn end_response<L: Loader>(&mut self, is_last: bool, cx: &mut Context<'_, L>) {
         self.log(false, cx);
         if is_last {
             return self.close();
@@ -471,7 +519,7 @@ impl Conn {
         self.release();
     }
 
-    fn abort<L: Loader>(&mut self, cx: &mut Context<'_, L>) {
+    pub(super) fn abort<L: Loader>(&mut self, cx: &mut Context<'_, L>) {
         cx.counters.aborted += 1;
         self.log(true, cx);
         self.phase = Phase::Aborted;

@@ -5,6 +5,7 @@ use std::mem;
 
 use super::Context;
 use super::auth::{Credentials, Realm, Room};
+use super::call::Call;
 use super::conn::{Asked, Conn, Phase};
 use super::status::Status;
 use super::target::Target;
@@ -22,6 +23,26 @@ pub(super) struct Way<'b> {
     pub(super) credentials: Option<&'b [u8]>,
     /// A rule has given it another name.
     is_rewritten: bool,
+    /// What a service is to answer.
+    call: Option<Box<Call>>,
+}
+
+impl<'b> Way<'b> {
+    /// That of a request to a service.
+    pub(super) fn of_call(
+        call: Box<Call>,
+        asked: Asked,
+        wishes: &'b Wishes<'b>,
+        credentials: Option<&'b [u8]>,
+    ) -> Self {
+        Way {
+            asked,
+            wishes,
+            credentials,
+            is_rewritten: false,
+            call: Some(call),
+        }
+    }
 }
 
 /// A request whose password is being looked at.
@@ -31,13 +52,15 @@ pub(super) struct Proof {
     credentials: Box<[u8]>,
     user: Box<[u8]>,
     is_rewritten: bool,
+    pub(super) call: Option<Box<Call>>,
 }
 
 impl Proof {
     /// Bytes that it keeps.
     pub(super) fn len_bytes(&self) -> usize {
         let wishes = self.wishes.as_ref().map_or(0, |wishes| wishes.len_bytes());
-        wishes + self.credentials.len() + self.user.len()
+        let call = self.call.as_ref().map_or(0, |call| call.len_bytes());
+        wishes + self.credentials.len() + self.user.len() + call
     }
 }
 
@@ -80,6 +103,7 @@ impl Conn {
             wishes,
             credentials,
             is_rewritten: false,
+            call: None,
         };
         match policy.is_plain() {
             true => self.find(way, cx),
@@ -88,7 +112,7 @@ impl Conn {
     }
 
     /// Decides whether the client may ask for this name.
-    fn judge<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
+    pub(super) fn judge<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
         let policy = &cx.hosts.get(way.asked.host).policy;
         let name = &self.head[..way.asked.name_len];
         if let Some(networks) = policy.networks(name)
@@ -133,6 +157,7 @@ impl Conn {
             credentials: value.into(),
             user: said.user.into(),
             is_rewritten: way.is_rewritten,
+            call: way.call,
         }));
     }
 
@@ -159,12 +184,16 @@ impl Conn {
             wishes: &wishes,
             credentials: Some(&proof.credentials),
             is_rewritten: proof.is_rewritten,
+            call: proof.call,
         };
         self.lead(way, cx);
     }
 
-    /// Finds out whether the name leads somewhere else.
-    fn lead<L: Loader>(&mut self, way: Way<'_>, cx: &mut Context<'_, L>) {
+    /// Finds out whether the name leads somewhere else, unless a service has it.
+    fn lead<L: Loader>(&mut self, mut way: Way<'_>, cx: &mut Context<'_, L>) {
+        if let Some(call) = way.call.take() {
+            return self.hand_over(*call, way.asked, way.wishes, cx);
+        }
         let policy = &cx.hosts.get(way.asked.host).policy;
         let name_len = way.asked.name_len;
         match policy.rules.find(&self.head[..name_len]) {

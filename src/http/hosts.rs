@@ -5,9 +5,11 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::call::Service;
 use super::cors::Cors;
 use super::policy::Policy;
 use crate::site::HostId;
+use crate::site::prefixes::Prefixes;
 use crate::site::resolve::Dotfiles;
 
 /// The longest name that DNS has, in bytes without its final dot (RFC 1035 section 2.3.4).
@@ -30,6 +32,8 @@ pub struct Host {
     pub error_pages: BTreeMap<u16, Box<[u8]>>,
     /// The file that is sent for what is not there, if that may be a page.
     pub fallback: Option<Box<[u8]>>,
+    /// What is answered elsewhere.
+    pub services: Prefixes<Service>,
 }
 
 /// The name of a host, or of all that end so: `example.org`, `*.example.org`.
@@ -104,6 +108,7 @@ impl Display for HostName {
 pub struct Hosts {
     /// By [`HostId`]; the first is the default one.
     hosts: Vec<Arc<Host>>,
+    have_services: bool,
     exact: Names,
     /// What follows the star and its dot.
     wildcards: Names,
@@ -123,6 +128,7 @@ impl Hosts {
     /// The default host alone.
     pub fn new(default: Host) -> Self {
         Hosts {
+            have_services: !default.services.is_empty(),
             hosts: vec![Arc::new(default)],
             exact: Names::default(),
             wildcards: Names::default(),
@@ -134,6 +140,7 @@ impl Hosts {
         let Ok(id) = u16::try_from(self.hosts.len()).map(HostId) else {
             return; // the configuration has far fewer
         };
+        self.have_services |= !host.services.is_empty();
         self.hosts.push(Arc::new(host));
         for HostName { name, is_wildcard } in names {
             let table = match is_wildcard {
@@ -142,6 +149,11 @@ impl Hosts {
             };
             table.add(name.as_bytes(), id);
         }
+    }
+
+    /// Whether any host has something answered elsewhere.
+    pub fn have_services(&self) -> bool {
+        self.have_services
     }
 
     /// How `host` answers.

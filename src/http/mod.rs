@@ -18,6 +18,7 @@
 //! bounds.
 
 use crate::access_log::Batch;
+use crate::exchange::Exchanges;
 use crate::site::{Now, Site, Waiter};
 
 pub mod access;
@@ -25,6 +26,8 @@ pub mod answer;
 pub mod auth;
 mod authority;
 mod bytes;
+pub mod call;
+mod calling;
 pub mod chunked;
 pub mod conditional;
 pub mod conn;
@@ -78,6 +81,8 @@ pub struct Context<'a, L> {
     pub limits: &'a Limits,
     /// Whose passwords have been looked at.
     pub verified: &'a mut Verified,
+    /// What is answered elsewhere.
+    pub exchanges: &'a mut Exchanges,
     /// The access log, if there is one.
     pub log: Option<&'a mut Batch>,
     /// Where the connection counts what it does.

@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 pub use super::fields::Expects;
 use super::fields::Fields;
 use super::limits::{Limits, MAX_FIELDS};
+use super::response::Connection;
 use super::status::Status;
 use super::target::{Form, Target};
 
@@ -85,6 +86,8 @@ pub enum Action<'b> {
 pub struct Request<'h, 'b> {
     /// The method.
     pub method: Method,
+    /// The method as it was sent.
+    pub token: &'b str,
     /// What it is about.
     pub form: Form<'b>,
     /// The minor version: 0 or 1.
@@ -119,7 +122,7 @@ impl<'h, 'b> Request<'h, 'b> {
             }
             Err(_) => return Err(Status::BadRequest),
         }
-        let (Some(method), Some(target), Some(minor_version)) =
+        let (Some(token), Some(target), Some(minor_version)) =
             (parsed.method, parsed.path, parsed.version)
         else {
             return Err(Status::BadRequest);
@@ -129,11 +132,12 @@ impl<'h, 'b> Request<'h, 'b> {
         for header in headers {
             fields.add(header.name, header.value)?;
         }
-        let method = Method::parse(method);
+        let method = Method::parse(token);
         let form = Form::parse(method, target.as_bytes())?;
         fields.check_host(minor_version, &form)?;
         Ok(Request {
             method,
+            token,
             form,
             minor_version,
             body: fields.body(minor_version)?,
@@ -188,6 +192,15 @@ impl<'h, 'b> Request<'h, 'b> {
             RequestBody::Chunked => self.expects == Expects::Nothing,
         };
         end_is_known && self.keep_alive && self.method != Method::Connect
+    }
+
+    /// What becomes of the connection when nothing of the request is left to be read (RFC 9112 section 9.3).
+    pub fn connection(&self) -> Connection {
+        match (self.keep_alive, self.minor_version) {
+            (false, _) => Connection::Close,
+            (true, 0) => Connection::KeepAlive,
+            (true, _) => Connection::Persist,
+        }
     }
 
     /// What is to be done.

@@ -9,11 +9,14 @@ use super::instead::Problem;
 use super::multipart::Boundary;
 use super::range::ContentRange;
 use super::status::Status;
+use crate::exchange::Head;
 use crate::site::rules::PATH_ESCAPES;
 use crate::site::{Coding, Representation, VARY};
 
 /// The methods that every resource supports (RFC 9110 section 10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
+/// The same where files may be put.
+const ALLOW_STORE: &[u8] = b"Allow: GET, HEAD, OPTIONS, PUT, POST, DELETE\r\n";
 
 /// When to come back after a 503, in seconds: by then a stalled check has been tried again.
 const RETRY_AFTER: &[u8] = b"Retry-After: 1\r\n";
@@ -50,6 +53,17 @@ pub struct End<'a> {
     pub date: &'a Date,
     /// What becomes of the connection.
     pub connection: Connection,
+    /// Whether files may be put where the target is.
+    pub is_store: bool,
+}
+
+impl End<'_> {
+    fn allow(&self) -> &'static [u8] {
+        match self.is_store {
+            true => ALLOW_STORE,
+            false => ALLOW,
+        }
+    }
 }
 
 /// Appends the head of a response whose first lines an entry has ready.
@@ -109,7 +123,7 @@ pub fn write_not_modified(out: &mut Vec<u8>, file: &Representation, end: &End<'_
 pub fn write_problem(out: &mut Vec<u8>, problem: Problem, challenge: &[u8], end: &End<'_>) {
     start_page(out, problem.status);
     out.extend_from_slice(challenge);
-    write_fields_of(out, problem);
+    write_fields_of(out, problem, end);
     if problem.varies {
         out.extend_from_slice(VARY.as_bytes());
     }
@@ -140,7 +154,7 @@ pub fn write_problem_file(
     }
     out.extend_from_slice(file.other_fields());
     out.extend_from_slice(challenge);
-    write_fields_of(out, problem);
+    write_fields_of(out, problem, end);
     if problem.varies || file.varies {
         out.extend_from_slice(VARY.as_bytes());
     }
@@ -148,9 +162,9 @@ pub fn write_problem_file(
 }
 
 /// Appends the fields that a problem brings with it, whatever the page.
-fn write_fields_of(out: &mut Vec<u8>, problem: Problem) {
+fn write_fields_of(out: &mut Vec<u8>, problem: Problem, end: &End<'_>) {
     match problem.status {
-        Status::MethodNotAllowed => out.extend_from_slice(ALLOW),
+        Status::MethodNotAllowed => out.extend_from_slice(end.allow()),
         Status::ServiceUnavailable => out.extend_from_slice(RETRY_AFTER),
         _ => {}
     }
@@ -163,7 +177,7 @@ fn write_fields_of(out: &mut Vec<u8>, problem: Problem) {
 /// Appends the head of the answer to OPTIONS, which has no content (RFC 9110 section 9.3.7).
 pub fn write_options(out: &mut Vec<u8>, end: &End<'_>) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\nServer: xdphttpd\r\nContent-Length: 0\r\n");
-    out.extend_from_slice(ALLOW);
+    out.extend_from_slice(end.allow());
     finish(out, end);
 }
 
@@ -219,6 +233,29 @@ fn start_page(out: &mut Vec<u8>, status: Status) {
         "Server: xdphttpd\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {length}\r\n\
          X-Content-Type-Options: nosniff\r\n"
     );
+}
+
+/// Tells the client to go on with its request (RFC 9110 section 15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Finishes the head of a service's response.
+pub fn finish_service(head: Head, is_chunked: bool, end: &End<'_>) -> Vec<u8> {
+    let mut out = head.lines;
+    if head.status == 101 {
+        out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+        return out;
+    }
+    if is_chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    } else if let Some(length) = head.length {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "Content-Length: {length}\r\n");
+    }
+    if !head.has_date {
+        out.extend_from_slice(end.date.line());
+    }
+    finish_connection(&mut out, end.connection);
+    out
 }
 
 /// Changes what a finished head says about the connection; it said `from`.

@@ -54,12 +54,16 @@ statuses! {
     NotFound = 404, "Not Found", "There is nothing at this address.";
     /// The method is known, but no file supports it.
     MethodNotAllowed = 405, "Method Not Allowed", "Files can be asked for with GET and HEAD only.";
+    /// What is there, or is not, stands against it.
+    Conflict = 409, "Conflict", "There is no directory for this, or something else in its place.";
     /// A condition that the request set does not hold.
     PreconditionFailed = 412, "Precondition Failed", "This file is not, or no longer, the version that was asked for.";
     /// The body is longer than is read.
     ContentTooLarge = 413, "Content Too Large", "The request has a longer body than this server reads.";
     /// The request line is too long.
     UriTooLong = 414, "URI Too Long", "The address is longer than this server accepts.";
+    /// The content is of a type that nothing can be done with.
+    UnsupportedMediaType = 415, "Unsupported Media Type", "Files can be sent with PUT, or with POST as a form's.";
     /// The file has none of the bytes that were asked for.
     RangeNotSatisfiable = 416, "Range Not Satisfiable", "This file is shorter than the part that was asked for.";
     /// The client expects what the server does not know.
@@ -72,10 +76,14 @@ statuses! {
     InternalServerError = 500, "Internal Server Error", "The server could not read this file.";
     /// The method or the transfer coding is not known.
     NotImplemented = 501, "Not Implemented", "This server does not know what the request asks for.";
+    /// The server behind this one did not answer as it should.
+    BadGateway = 502, "Bad Gateway", "The server behind this one did not answer. Please try again later.";
     /// Too much is being loaded already.
     ServiceUnavailable = 503, "Service Unavailable", "The server is busy. Please try again in a moment.";
     /// The file system did not answer in time.
     GatewayTimeout = 504, "Gateway Timeout", "The storage behind this server did not answer in time. Please try again later.";
+    /// There is no room for what is to be stored.
+    InsufficientStorage = 507, "Insufficient Storage", "There is no room left for this.";
     /// The version is neither 1.0 nor 1.1.
     VersionNotSupported = 505, "HTTP Version Not Supported", "This server speaks HTTP/1.1 and HTTP/1.0.";
 }

@@ -52,7 +52,8 @@ impl Roots {
         roots
     }
 
-    pub(super) fn get(&self, host: HostId) -> Option<&Root> {
+    /// That of `host`.
+    pub fn get(&self, host: HostId) -> Option<&Root> {
         self.roots.get(host.index())
     }
 

@@ -35,6 +35,7 @@ pub mod listing;
 mod loader;
 mod media_type;
 mod mounts;
+mod parent;
 mod pool;
 pub mod prefixes;
 pub mod resolve;

@@ -26,7 +26,8 @@ pub struct Validator {
 }
 
 impl Validator {
-    pub(super) fn of(stat: &Stat) -> Self {
+    /// That of the file with this `stat`.
+    pub fn of(stat: &Stat) -> Self {
         // The types of these fields differ between architectures.
         #[allow(clippy::unnecessary_cast)]
         Validator {

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use xdphttpd::access_log::Batch;
+use xdphttpd::exchange::Exchanges;
 use xdphttpd::http::{self, Conn, Context, Counters, Date, Host, Hosts, Policy, Verified};
 use xdphttpd::site::{Done, InlineLoader, Job, Limits, Loader, Now, Root, Site, Waiter};
 
@@ -160,6 +161,7 @@ pub struct Client<L> {
     pub date: Date,
     pub limits: http::Limits,
     pub verified: Verified,
+    pub exchanges: Exchanges,
     /// Whom a connection is from.
     pub remote: SocketAddrV4,
     /// Memory is short.
@@ -180,6 +182,7 @@ impl<L: Loader> Client<L> {
             date: date(),
             limits: http::Limits::default(),
             verified: Verified::default(),
+            exchanges: Exchanges::default(),
             remote: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 50_000),
             frugal: false,
             log: None,
@@ -212,6 +215,7 @@ impl<L: Loader> Client<L> {
             waiter: Waiter(7),
             limits: &self.limits,
             verified: &mut self.verified,
+            exchanges: &mut self.exchanges,
             log: self.log.as_mut(),
             counters: &mut self.counters,
         };
@@ -241,6 +245,12 @@ impl<L: Loader> Client<L> {
         let (conn, mut cx) = self.context();
         conn.advance(len, &mut cx);
         len
+    }
+
+    /// Hears what the service that answers has to say.
+    pub fn go_on(&mut self) {
+        let (conn, mut cx) = self.context();
+        conn.go_on(&mut cx);
     }
 
     /// Delivers and sends until nothing moves.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::services::Work;
 use std::path::Path;
 
 /// The hosts of this file, with these flags.
@@ -194,7 +195,7 @@ fn settings_of_files_that_cannot_be() {
             "error-page = { 404 = \"/../a\" }",
             ":2:22: \"/../a\" is no path of a file",
         ),
-        ("spa = \"/.git\"", ":2:7: \"/.git\" is no path of a file"),
+        ("spa = \"/a/\"", ":2:7: \"/a/\" is no path of a file"),
         ("spa = 1", ":2:7: expected true, false or the path"),
         ("cors = { origins = [] }", ":2:8: origins is empty"),
         (
@@ -381,4 +382,70 @@ fn what_cannot_be_of_that_is_said_with_its_place() {
         let why = refusal(&format!("root = \"a\"\n{text}"));
         assert!(why.contains(words), "{text}: {why}");
     }
+}
+
+#[test]
+fn what_is_answered_elsewhere() {
+    let text = format!(
+        "root = \"a\"\n[[proxy]]\npath = \"/api\"\nto = \"http://127.0.0.1:9090\"\n\
+         [[upload]]\npath = \"/in/box/\"\n[[auth]]\npath = \"/in\"\nrealm = \"r\"\nusers = {{ ann = \"{HASH}\" }}\n\
+         [[host]]\nnames = [\"b\"]\nproxy = []\n[[host]]\nnames = [\"c\"]\nauth = []\n\
+         upload = [{{ path = \"/x\", max-bytes = \"1KiB\", anonymous = true }}]\n"
+    );
+    let hosts = with(Table::default(), &text).expect("valid");
+    let services = |host: &Host| -> Vec<String> {
+        let describe = |service: &super::Service| match &service.work {
+            Work::Proxy(to) => format!("{} to {to}", service.path),
+            Work::Store { max_bytes, .. } => format!("{} up to {max_bytes}", service.path),
+        };
+        host.services.iter().map(describe).collect()
+    };
+    let gibi = "/in/box/ up to 1073741824";
+    assert_eq!(services(&hosts[0]), ["/api to http://127.0.0.1:9090", gibi]);
+    assert_eq!(services(&hosts[1]), [gibi]);
+    assert_eq!(
+        services(&hosts[2]),
+        ["/api to http://127.0.0.1:9090", "/x up to 1024"]
+    );
+}
+
+#[test]
+fn what_cannot_be_answered_elsewhere() {
+    for (text, words) in [
+        (
+            "[[proxy]]\npath = \"api\"\nto = \"http://a\"",
+            ":3:8: \"api\" is no path of a site",
+        ),
+        (
+            "[[proxy]]\npath = \"/api\"\nto = \"a:80\"",
+            ":4:6: \"a:80\" is no address of a server",
+        ),
+        (
+            "[[proxy]]\npath = \"/a\"\nto = \"http://a\"\n[[upload]]\npath = \"/%61/\"\nanonymous = true",
+            ":6:8: there is another table for /%61/ before",
+        ),
+        (
+            "[[upload]]\npath = \"/a\"",
+            ":3:8: anybody could put files beneath /a",
+        ),
+        (
+            "[[upload]]\npath = \"/a\"\n[[auth]]\npath = \"/a/b\"\nrealm = \"r\"",
+            ":3:8: anybody could put files beneath /a",
+        ),
+    ] {
+        let why = refusal(&format!("root = \"a\"\n{text}"));
+        assert!(
+            why.starts_with("/etc/site.toml:") && why.contains(words),
+            "{why}"
+        );
+    }
+    let guarded = format!(
+        "root = \"a\"\n[[upload]]\npath = \"/a\"\n[[auth]]\npath = \"/\"\nrealm = \"r\"\n\
+         users = {{ ann = \"{HASH}\" }}\n[[host]]\nnames = [\"b\"]\nauth = []"
+    );
+    let why = refusal(&guarded);
+    assert!(
+        why.contains(":8:1: anybody could put files beneath /a"),
+        "{why}"
+    );
 }

@@ -1,0 +1,377 @@
+//! Files that clients put, over the wire. Needs root.
+
+mod lab;
+
+use lab::{Lab, PATIENCE, assert_same, noise, text, wait_until};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// curl's flags for a request with a body: its status, and what was said.
+fn ask(lab: &Lab, path: &str, flags: &[&str]) -> (String, String) {
+    let url = lab.url(path);
+    let said = text(lab.curl(&[&["-w", "\n%{http_code}", &url], flags].concat()));
+    let (body, status) = said.rsplit_once('\n').expect("a status");
+    (status.to_owned(), body.to_owned())
+}
+
+/// A file with made content outside of what is served.
+fn source(directory: &Path, name: &str, content: &[u8]) -> String {
+    let path = directory.join(name);
+    fs::write(&path, content).expect("a file");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// The names in a directory, hidden ones included.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    let mut names: Vec<String> = entries
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+fn lab_with_directory() -> (Lab, PathBuf, tempfile::TempDir) {
+    let lab = Lab::new();
+    lab.file("index.html", b"a page");
+    let up = lab.root().join("up");
+    fs::create_dir(&up).expect("a directory");
+    (lab, up, tempfile::tempdir().expect("a directory"))
+}
+
+const ANYBODY: [&str; 3] = [
+    "--upload=/up",
+    "--upload-anonymous",
+    "--upload-max-bytes=8MiB",
+];
+
+#[test]
+fn files_are_put_replaced_and_deleted() {
+    let (lab, up, outside) = lab_with_directory();
+    let server = lab.serve(&ANYBODY);
+    let (one, two) = (noise(81, 5_000_000), noise(82, 300));
+    let first = source(outside.path(), "one", &one);
+    let second = source(outside.path(), "two", &two);
+    assert_eq!(ask(&lab, "/up/报告.bin", &["-T", &first]).0, "201");
+    assert_same(&fs::read(up.join("报告.bin")).expect("a file"), &one);
+    assert_same(&lab.get("/up/报告.bin"), &one);
+    // In chunks, for its length is not known.
+    let put = format!(
+        "curl -sS -m 30 -T - -w '%{{http_code}}' '{}' < {second}",
+        lab.url("/up/报告.bin")
+    );
+    assert_eq!(text(lab.run(&["sh", "-c", &put])), "204");
+    assert_same(&fs::read(up.join("报告.bin")).expect("a file"), &two);
+    wait_until("the new version", || lab.get("/up/报告.bin") == two);
+    assert_eq!(ask(&lab, "/up/empty", &["-X", "PUT", "-d", ""]).0, "201");
+    assert_eq!(fs::read(up.join("empty")).expect("a file"), b"");
+    assert_eq!(names(&up), ["empty", "报告.bin"]);
+    for name in ["empty", "报告.bin"] {
+        assert_eq!(
+            ask(&lab, &format!("/up/{name}"), &["-X", "DELETE"]).0,
+            "204"
+        );
+    }
+    assert!(names(&up).is_empty());
+    wait_until("its end to be seen", || {
+        lab.status("/up/empty", &[]) == "404"
+    });
+    assert_eq!(ask(&lab, "/up/empty", &["-X", "DELETE"]).0, "404");
+    server.stop();
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let (lab, up, outside) = lab_with_directory();
+    fs::create_dir(up.join("directory")).expect("a directory");
+    fs::write(up.join("old"), "old").expect("a file");
+    std::os::unix::fs::symlink(outside.path(), up.join("out")).expect("a link");
+    let server = lab.serve(&ANYBODY);
+    let large = source(outside.path(), "large", &vec![7; 9 << 20]);
+    let small = source(outside.path(), "small", b"new");
+    let before = names(&up);
+    for (path, flags, status) in [
+        ("/index.html", &["-T", &small][..], "405"),
+        ("/upper", &["-T", &small], "405"),
+        ("/up/large", &["-T", &large], "413"),
+        (
+            "/up/large",
+            &["-T", &large, "-H", "Transfer-Encoding: chunked"],
+            "413",
+        ),
+        ("/up/large", &["-T", &large, "-H", "Expect:"], "413"),
+        (
+            "/up/part",
+            &["-T", &small, "-H", "Content-Range: bytes 0-2/9"],
+            "400",
+        ),
+        ("/up/directory", &["-T", &small], "409"),
+        ("/up/directory/", &["-X", "PUT", "-d", "x"], "409"),
+        ("/up/none/file", &["-T", &small], "409"),
+        ("/up/old/file", &["-T", &small], "409"),
+        ("/up/.hidden", &["-T", &small], "403"),
+        ("/up/out/file", &["-T", &small], "403"),
+        ("/up/directory", &["-X", "DELETE"], "409"),
+        ("/up/none", &["-X", "DELETE"], "404"),
+        ("/up/", &["-X", "POST", "-d", "a=b"], "415"),
+        ("/up/", &["-F", "text=only"], "400"),
+        (
+            "/up/",
+            &["-F", &format!("f=@{small};filename=.hidden")],
+            "403",
+        ),
+        (
+            "/up/",
+            &["-F", &format!("f=@{small};filename=directory")],
+            "409",
+        ),
+        (
+            "/up/",
+            &["-F", &format!("f=@{small}"), "-F", &format!("f=@{large}")],
+            "413",
+        ),
+        ("/up/old", &["-T", &small, "-H", "If-None-Match: *"], "412"),
+        ("/up/old", &["-T", &small, "-H", "If-Match: \"no\""], "412"),
+        (
+            "/up/old",
+            &["-X", "DELETE", "-H", "If-Match: \"no\""],
+            "412",
+        ),
+        ("/up/new", &["-T", &small, "-H", "If-Match: *"], "412"),
+    ] {
+        // A server that has answered may close before all has been sent.
+        let url = lab.url(path);
+        let words = [
+            &[
+                "curl",
+                "-s",
+                "-m",
+                "30",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                &url,
+            ],
+            flags,
+        ]
+        .concat();
+        assert_eq!(text(lab.exec(&words).stdout), status, "{path} {flags:?}");
+    }
+    assert_eq!(names(&up), before);
+    assert_eq!(fs::read(up.join("old")).expect("a file"), b"old");
+    assert_eq!(names(outside.path()), ["large", "small"]);
+    server.stop();
+}
+
+#[test]
+fn conditions_that_hold() {
+    let (lab, up, outside) = lab_with_directory();
+    fs::write(up.join("old"), "old").expect("a file");
+    let server = lab.serve(&ANYBODY);
+    let small = source(outside.path(), "small", b"new");
+    let etag = |path: &str| {
+        let head = text(lab.curl(&["-I", &lab.url(path)]));
+        let line = head
+            .lines()
+            .find_map(|line| line.strip_prefix("ETag: ").map(str::to_owned));
+        line.expect("an entity tag")
+    };
+    let matches = format!("If-Match: {}", etag("/up/old"));
+    assert_eq!(
+        ask(&lab, "/up/old", &["-T", &small, "-H", &matches]).0,
+        "204"
+    );
+    assert_eq!(fs::read(up.join("old")).expect("a file"), b"new");
+    assert_eq!(
+        ask(&lab, "/up/old", &["-T", &small, "-H", &matches]).0,
+        "412",
+        "it is another one now"
+    );
+    assert_eq!(
+        ask(&lab, "/up/fresh", &["-T", &small, "-H", "If-None-Match: *"]).0,
+        "201"
+    );
+    // What the answer says is what a GET says.
+    let answer = text(lab.curl(&["-i", "-T", &small, &lab.url("/up/told")]));
+    let told = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("ETag: "))
+        .expect("an entity tag");
+    assert_eq!(etag("/up/told"), told);
+    assert!(answer.contains("Location: /up/told\r\n"), "{answer}");
+    server.stop();
+}
+
+#[test]
+fn a_browsers_form() {
+    let (lab, up, outside) = lab_with_directory();
+    let server = lab.serve(&ANYBODY);
+    let (one, two) = (noise(83, 2_000_000), noise(84, 1));
+    let first = source(outside.path(), "one", &one);
+    let second = source(outside.path(), "two", &two);
+    let (status, page) = ask(
+        &lab,
+        "/up",
+        &[
+            "-F",
+            "comment=hello",
+            "-F",
+            &format!("file=@{first};filename=C:\\dir\\报告 1.pdf"),
+            "-F",
+            &format!("file=@{second};filename=../../<b>"),
+            "-F",
+            "none=;filename=",
+        ],
+    );
+    assert_eq!(status, "201", "{page}");
+    assert_eq!(names(&up), ["<b>", "报告 1.pdf"]);
+    assert_same(&fs::read(up.join("报告 1.pdf")).expect("a file"), &one);
+    assert_same(&fs::read(up.join("<b>")).expect("a file"), &two);
+    assert!(
+        page.contains("<a href=\"/up/%3Cb%3E\">") && !page.contains("<b>"),
+        "{page}"
+    );
+    server.stop();
+}
+
+#[test]
+fn nobody_puts_files_without_a_password_by_mistake() {
+    let (lab, up, outside) = lab_with_directory();
+    let mut refused = lab.launch(&["--upload=/up"]);
+    assert!(!refused.process.end(PATIENCE).success());
+    let why = refused
+        .stderr
+        .wait_for("a reason", |text| text.ends_with('\n'));
+    assert!(
+        why.contains("--upload: anybody could put files beneath /up: ") && why.contains("[[auth]]"),
+        "{why}"
+    );
+    let hash = "$2y$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW";
+    let config = outside.path().join("front.toml");
+    let settings = format!(
+        "root = \"{}\"\n[[upload]]\npath = \"/up\"\nmax-bytes = \"1MiB\"\n\
+         [[auth]]\npath = \"/up\"\nrealm = \"r\"\nusers = {{ ann = \"{hash}\" }}\n",
+        lab.root().display()
+    );
+    fs::write(&config, settings).expect("a file");
+    let server = lab.serve(&["--config", config.to_str().expect("UTF-8")]);
+    let small = source(outside.path(), "small", b"new");
+    let large = source(outside.path(), "large", &[7; 2 << 20]);
+    for flags in [
+        &["-T", &small][..],
+        &["-T", &large],
+        &["-T", &small, "-u", "ann:wrong"],
+        &["-X", "DELETE"],
+    ] {
+        let url = lab.url("/up/x");
+        let words = [
+            &[
+                "curl",
+                "-s",
+                "-m",
+                "30",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                &url,
+            ],
+            flags,
+        ]
+        .concat();
+        assert_eq!(text(lab.exec(&words).stdout), "401", "{flags:?}");
+    }
+    assert!(names(&up).is_empty());
+    assert_eq!(
+        ask(&lab, "/up/x", &["-T", &small, "-u", "ann:sesame"]).0,
+        "201"
+    );
+    server.stop();
+}
+
+/// Sends the head and the beginning of an upload, and waits until it has been begun.
+fn begin(lab: &Lab, up: &Path) -> std::net::TcpStream {
+    let mut stream = lab.connect(80);
+    stream
+        .write_all(b"PUT /up/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")
+        .expect("sending");
+    let mut said = [0; 25];
+    std::io::Read::read_exact(&mut stream, &mut said).expect("an answer");
+    assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(&[7; 500_000]).expect("sending");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(
+        !up.join("x").exists(),
+        "nobody sees it before it is complete"
+    );
+    stream
+}
+
+#[test]
+fn what_breaks_off_leaves_nothing() {
+    let (lab, up, _outside) = lab_with_directory();
+    let mut server = lab.serve(&ANYBODY);
+    drop(begin(&lab, &up));
+    wait_until("nothing to be left", || names(&up).is_empty());
+    assert_eq!(lab.get("/"), b"a page");
+    let _stream = begin(&lab, &up);
+    server.signal(rustix::process::Signal::KILL);
+    server.process.end(PATIENCE);
+    assert!(names(&up).is_empty(), "{:?}", names(&up));
+    assert!(!lab.has_xdp());
+}
+
+/// Ends what it mounted.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_left_on_it() {
+    let (lab, up, outside) = lab_with_directory();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("none", &up, "tmpfs", flags, Some(c"size=1m")).expect("root mounts");
+    let _mounted = Mounted(up.clone());
+    let server = lab.serve(&ANYBODY);
+    let large = source(outside.path(), "large", &vec![7; 3 << 20]);
+    let small = source(outside.path(), "small", &noise(85, 900_000));
+    for flags in [&["-T", &large][..], &["-T", &large, "-H", "Expect:"]] {
+        let url = lab.url("/up/large");
+        let words = [
+            &[
+                "curl",
+                "-s",
+                "-m",
+                "30",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                &url,
+            ],
+            flags,
+        ]
+        .concat();
+        assert_eq!(text(lab.exec(&words).stdout), "507", "{flags:?}");
+        wait_until("nothing to be left", || names(&up).is_empty());
+    }
+    assert_eq!(
+        ask(&lab, "/up/small", &["-T", &small]).0,
+        "201",
+        "there is room again"
+    );
+    server.stop();
+}
