@@ -157,6 +157,8 @@ start_h2o() {
 # written with their heads in one call, whatever the backend; larger ones go by
 # sendfile. What it knows of a file stands until inotify says otherwise.
 write_conf_lighttpd() {
+    # Half as many connections as descriptors, its own choice, would be too few for (g)
+    # where the limit is 20,000.
     cat >"$SCRATCH/lighttpd.conf" <<CONF
 server.document-root = "$WWW"
 server.bind = "$ADDRESS"
@@ -166,7 +168,7 @@ server.event-handler = "linux-sysepoll"
 server.network-backend = "sendfile"
 server.stat-cache-engine = "inotify"
 server.max-fds = $(ulimit -Hn)
-server.max-connections = $(($(ulimit -Hn) / 2))
+server.max-connections = $(($(ulimit -Hn) - 1000))
 server.listen-backlog = 4096
 server.max-keep-alive-requests = 65535
 server.max-keep-alive-idle = $KEEP_S
