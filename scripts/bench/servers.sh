@@ -36,12 +36,14 @@ await_answer() {
     done
 }
 
+# stop_server SERVER. How the others end is their business: lighttpd sometimes says 1
+# when it had ten thousand connections.
 stop_server() {
     local code=0
     stop "$SERVER_PID"
     wait "$SERVER_PID" || code=$?
     SERVER_PID=
-    (( code == 0 )) || die "the server ended with status $code"
+    [[ $1 != xdphttpd ]] || (( code == 0 )) || die "xdphttpd ended with status $code"
 }
 
 # --- xdphttpd ----------------------------------------------------------------
