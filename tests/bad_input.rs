@@ -127,30 +127,36 @@ fn missing_privileges_are_named() {
 /// Leaves the server only its hard limit of 64 KiB of locked memory.
 const LITTLE_MEMORY: [&str; 2] = ["prlimit", "--memlock=65536:65536"];
 
-#[test]
-fn a_limit_on_locked_memory_that_stays_is_a_warning() {
+/// What the server warns of when it cannot raise its limit of locked memory, and serves.
+fn warnings_beneath(limit: &str, without: &str, flags: &[&str]) -> Vec<String> {
     let lab = Lab::new();
     lab.file("index.html", b"served all the same");
-    let wrapper = [
-        &LITTLE_MEMORY[..],
-        &["setpriv", "--bounding-set=-sys_resource"],
-    ]
-    .concat();
-    let server = lab::Server::start(command(&lab, &wrapper, &[]));
+    let wrapper = ["prlimit", limit, "setpriv", without];
+    let server = lab::Server::start(command(&lab, &wrapper, flags));
     server
         .stdout
         .wait_for("the ready line", |text| text.contains("ready"));
-    let stderr = server.stderr.text();
-    let warnings: Vec<&str> = stderr
-        .lines()
-        .filter(|line| line.starts_with(" WARN "))
-        .collect();
-    let [warning] = warnings.as_slice() else {
-        panic!("{stderr}")
-    };
-    assert_says(warning, &["limit on locked memory"]);
     assert_eq!(lab.get("/"), b"served all the same");
+    let stderr = server.stderr.text();
     server.stop();
+    let warnings = stderr.lines().filter(|line| line.starts_with(" WARN "));
+    warnings.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_limit_on_locked_memory_that_stays_is_a_warning_where_it_counts() {
+    let exempt = warnings_beneath(LITTLE_MEMORY[1], "--bounding-set=-sys_resource", &[]);
+    assert!(exempt.is_empty(), "{exempt:?}");
+    let little = ["--rx-ring=64", "--tx-ring=64", "--fill-frames=128"];
+    let warned = warnings_beneath(
+        "--memlock=4194304:4194304",
+        "--bounding-set=-sys_resource,-ipc_lock",
+        &little,
+    );
+    let [warning] = warned.as_slice() else {
+        panic!("{warned:?}")
+    };
+    assert_says(warning, &["limit on locked memory", "CAP_IPC_LOCK"]);
 }
 
 #[test]

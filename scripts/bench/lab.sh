@@ -108,7 +108,7 @@ find_largest_mtu() {
         set_mtu "$mtu"
         start_xdphttpd
         if [[ -z $REFUSED ]]; then
-            stop_server
+            stop_server xdphttpd
             return 0
         fi
     done

@@ -26,7 +26,7 @@ measure() {
     after="$(wall_us) $(core_times "$SERVER_CORE") $(core_times "$CLIENT_CORE")"
     if [[ -n $LOAD_PID ]]; then close_crowd "$server"; fi
     check_body "$server"
-    stop_server
+    stop_server "$server"
     # On its own, or its failure would go unseen.
     load=$("figures_$LOADER")
     figures=$(figures "$before" "$after" "$load")
@@ -53,7 +53,7 @@ choose_sendfile() {
         load_wrk $WARM_S
         load_wrk $TRIAL_S
         load=$(figures_wrk)
-        stop_server
+        stop_server nginx
         rate=$(awk '{ printf "%d", $3 / $2 / 1e6 }' <<<"$load")
         echo "  nginx, sendfile $way, tried for $TRIAL_S s: $rate MB/s"
         if (( rate > best )); then best=$rate chosen=$way; fi

@@ -96,11 +96,9 @@ pub enum Error {
         /// What the kernel said.
         errno: Errno,
     },
-    /// The limit on locked memory stays as it is; only a warning, because
-    /// CAP_IPC_LOCK makes the limit irrelevant.
-    #[error(
-        "cannot raise the limit on locked memory (ulimit -l), which matters without CAP_IPC_LOCK only: {0}"
-    )]
+    /// The limit on locked memory stays as it is; only a warning, because the packets'
+    /// memory may be less.
+    #[error("cannot raise the limit on locked memory (ulimit -l), without CAP_IPC_LOCK: {0}")]
     Memlock(Errno),
     /// Any other refusal.
     #[error("{what} failed on queue {queue} of {ifname}: {errno}")]

@@ -82,6 +82,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities};
 
 pub use area::{HUGE_PAGE_BYTES, Memory, Pages};
 pub use config::{Config, CopyMode, MAX_FRAME, MAX_RING};
@@ -270,8 +271,8 @@ impl AsFd for Xsk {
 /// counts against it.
 ///
 /// # Errors
-/// When it could not be lifted altogether: merely a warning, since CAP_IPC_LOCK
-/// makes the limit irrelevant.
+/// When it could not be lifted altogether, and CAP_IPC_LOCK does not make it irrelevant:
+/// merely a warning, for a lower limit may do.
 pub fn raise_memlock() -> Result<(), Error> {
     let now = getrlimit(Resource::Memlock);
     if now.current.is_none() {
@@ -288,7 +289,14 @@ pub fn raise_memlock() -> Result<(), Error> {
         };
         match setrlimit(Resource::Memlock, most) {
             Ok(()) if now.maximum.is_none() => Ok(()),
+            _ if is_exempt() => Ok(()),
             _ => Err(Error::Memlock(errno)),
         }
     })
+}
+
+/// Whether the limit does not count: `xdp_umem_account_pages` in net/xdp/xdp_umem.c asks
+/// for CAP_IPC_LOCK first.
+fn is_exempt() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK))
 }
