@@ -13,6 +13,7 @@ use fuser::{
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,6 +53,7 @@ pub struct Mount {
 impl Mount {
     /// Mounts one without files at the directory `at`.
     pub fn new(at: &Path) -> Mount {
+        load_module();
         let mut config = Config::default();
         config.mount_options = vec![MountOption::RO, MountOption::FSName("troubled".to_owned())];
         config.acl = SessionACL::All;
@@ -83,6 +85,18 @@ impl Drop for Mount {
         let _ = rustix::mount::unmount(&self.at, rustix::mount::UnmountFlags::DETACH);
         drop(self.session.take());
     }
+}
+
+/// The kernel's part may be a module that nobody has used yet.
+fn load_module() {
+    let device = Path::new("/dev/fuse");
+    if !device.exists() {
+        let _ = Command::new("modprobe").arg("fuse").status();
+    }
+    assert!(
+        device.exists(),
+        "there is no /dev/fuse, which this test needs: a kernel with FUSE, and in a container its device"
+    );
 }
 
 /// The files; copies share them.
@@ -155,6 +169,11 @@ impl Files {
         let node = state.nodes.get_mut(&ino).expect("it has a name");
         (node.seed, node.size_bytes) = (seed, size_bytes);
         node.modified = SystemTime::now();
+    }
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.state().names.contains_key(OsStr::new(name))
     }
 
     /// Takes a file's name away; who has it open goes on reading.

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# What becomes of small files while a mount beneath the root is slow or hangs:
+# their rate, latency and cost alone, beside a download from a mount that yields
+# 1 MB/s, and beside a mount that answers nothing while requests wait for it. In
+# turn, the order another in each round, on one veth; the server has core 0, its
+# clients and the mount's program core 1.
+#
+# usage: sudo scripts/front.sh [--rounds=N] [--seconds=N]
+#   --rounds    each of which has every condition once (5)
+#   --seconds   of a load, of which a condition has two, after one of warming up (5):
+#               64 keep-alive connections with wrk, and 20,000 requests/s at even
+#               distances, each timed from when it was due
+#
+#   XDPHTTPD_ARGS   further options for xdphttpd
+#   BENCH_LAB       the lab's name, bench0 if unset
+# The table goes to stdout and to target/bench/front.md, all figures beside it. A
+# download that was not at its pace or not the file, and a request to the mount that
+# hangs that was answered with anything but 504, end the run.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
+# shellcheck source=scripts/bench/classes.sh
+. "$REPO/scripts/bench/classes.sh"
+# shellcheck source=scripts/bench/lab.sh
+. "$REPO/scripts/bench/lab.sh"
+# shellcheck source=scripts/bench/servers.sh
+. "$REPO/scripts/bench/servers.sh"
+# shellcheck source=scripts/bench/measure.sh
+. "$REPO/scripts/bench/measure.sh"
+# shellcheck source=scripts/front/mount.sh
+. "$REPO/scripts/front/mount.sh"
+
+readonly CONDITIONS=(alone download hang)
+readonly FILE_TIMEOUT_S=2
+ROUNDS=5
+RUN_S=5
+GIVEN_ARGS=${XDPHTTPD_ARGS:-}
+REPORT=$REPO/target/bench/front             # with an ending each
+
+usage() { sed -n 's/^# \{0,1\}//; /^usage:/,/^The table/p' "${BASH_SOURCE[0]}" | sed '/^The table/d'; }
+
+parse() {
+    local argument value
+    for argument in "$@"; do
+        value=${argument#*=}
+        case $argument in
+            --rounds=*) ROUNDS=$value ;;
+            --seconds=*) RUN_S=$value ;;
+            --help) usage; exit 0 ;;
+            *) die "unknown argument '$argument'; $(usage)" ;;
+        esac
+    done
+    [[ $ROUNDS =~ ^[1-9][0-9]?$ ]] || die "--rounds=$ROUNDS: a number from 1 to 99 is needed"
+    # The slow download is 100 MiB at most.
+    [[ $RUN_S =~ ^([1-9]|[123][0-9]|40)$ ]] || die "--seconds=$RUN_S: a number from 1 to 40 is needed"
+}
+
+# measure_condition ROUND CONDITION: both loads under it, on a server of its own.
+measure_condition() {
+    start_server xdphttpd
+    [[ -z $REFUSED ]] || die "xdphttpd refused this link: $REFUSED"
+    describe a
+    check_body xdphttpd
+    "begin_$2"
+    load_wrk $WARM_S
+    measure_load "$1" "$2" wrk
+    describe f
+    measure_load "$1" "$2" paced
+    "end_$2"
+    check_body xdphttpd
+    stop_server
+}
+
+# measure_load ROUND CONDITION LOADER: appends a line to the results.
+measure_load() {
+    local before after load figures
+    before="$(wall_us) $(core_times "$SERVER_CORE") $(core_times "$CLIENT_CORE")"
+    "load_$3" "$RUN_S"
+    after="$(wall_us) $(core_times "$SERVER_CORE") $(core_times "$CLIENT_CORE")"
+    # On its own, or its failure would go unseen.
+    load=$("figures_$3")
+    figures=$(figures "$before" "$after" "$load")
+    record "$@" "$figures"
+    awk -v what="$2, $3" '{ printf "  %s: %.0f requests/s, p99 %.0f µs, %.2f µs of the server core a request\n",
+        what, $1, $4, $5 + $6 + $7 }' <<<"$figures"
+}
+
+measure_all() {
+    local round condition order=("${CONDITIONS[@]}")
+    for (( round = 1; round <= ROUNDS; round++ )); do
+        step "round $round of $ROUNDS"
+        for condition in "${order[@]}"; do measure_condition "$round" "$condition"; done
+        # Another one goes first next time, so that drift favours none.
+        order=("${order[@]:1}" "${order[0]}")
+    done
+}
+
+head_of_report() {
+    echo "# Small files beside a mount in trouble"
+    echo
+    echo "- $(date -u '+%Y-%m-%d %H:%M UTC'), Linux $(uname -r), $(cpu_model), $(nproc --all) cores"
+    echo "- server on core $SERVER_CORE, clients and the mount's program on core $CLIENT_CORE, one veth, $ROUNDS rounds of $RUN_S s for each, in turn; medians (min–max)"
+    echo "- xdphttpd --cores $SERVER_CORE --file-timeout $FILE_TIMEOUT_S${GIVEN_ARGS:+ $GIVEN_ARGS}: $(sed "s/^$READY//; s/, root .*//" "$SCRATCH/xdphttpd.ready")"
+    echo "- $SMALL_BYTES bytes over $CONNECTIONS connections: as fast as they come, and at a fixed $PACED_RATE requests/s, timed from when each was due; CPU is the server core's time that was neither idle nor the hypervisor's, by request"
+    echo "- download: $DOWNLOAD_BYTES bytes from a FUSE mount that yields $DOWNLOAD_RATE bytes/s, compared as far as it came"
+    echo "- hang: a FUSE mount that answers no look-up, $WAITING requests waiting for it at any time, each for another name and 504 in the end"
+    echo
+}
+
+main() {
+    parse "$@"
+    require_root
+    prepare
+    XDPHTTPD_ARGS="--file-timeout $FILE_TIMEOUT_S $GIVEN_ARGS"
+    mount_files
+    measure_all
+    step "result"
+    mkdir -p "${REPORT%/*}"
+    cp "$SCRATCH/results" "$REPORT.tsv"
+    { head_of_report; python3 -B "$REPO/scripts/front/report.py" "$REPORT.tsv"; } | tee "$REPORT.md"
+}
+
+main "$@"
