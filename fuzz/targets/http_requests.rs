@@ -7,17 +7,21 @@
 //! `pieces` is the seed of their lengths. Bit 0 of `settings` makes all limits so
 //! small that short inputs reach them, bit 1 makes memory short, bit 2 makes two hosts
 //! that have pages for errors and for what is missing, and speak of origins, bit 3 has
-//! names that lead elsewhere and names that are not for everybody.
+//! names that lead elsewhere and names that are not for everybody, bit 4 has services that
+//! send back what they are sent.
 
+use super::echo::Echo;
 use super::input::Input;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
-use xdphttpd::exchange::Exchanges;
+use xdphttpd::exchange::{Exchanges, ServiceId};
 use xdphttpd::http::access::Networks;
 use xdphttpd::http::auth::Realm;
+use xdphttpd::http::call::{Kind, Service};
 use xdphttpd::http::cors::{Allowed, Cors};
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
 use xdphttpd::http::{Conn, Context, Counters, Date, Host, Hosts, Limits, Policy, Verified};
+use xdphttpd::site::prefixes::Prefixes;
 use xdphttpd::site::rules::{Code, Scope};
 use xdphttpd::site::{InlineLoader, Root, Roots, Site, Waiter};
 use xdphttpd::wire::SplitMix;
@@ -26,6 +30,7 @@ const SMALL: u8 = 1;
 const FRUGAL: u8 = 2;
 const HOSTS: u8 = 4;
 const GUARDED: u8 = 8;
+const SERVICES: u8 = 16;
 /// What the shortest request takes, `GET / HTTP/1.0` with its two line ends.
 const SHORTEST_REQUEST_BYTES: usize = 18;
 /// The longest file of the site.
@@ -65,12 +70,26 @@ pub fn run(site: &Path, input: &[u8]) {
     whole.end();
 }
 
+/// What is answered by services: all beneath /s, and changes beneath /p.
+fn services(settings: u8) -> Prefixes<Service> {
+    let mut services = Prefixes::default();
+    if settings & SERVICES != 0 {
+        for (path, kind) in [("/s", Kind::Proxy), ("/p", Kind::Store)] {
+            let id = ServiceId(0);
+            services.insert(path, Service { id, kind }).expect("a path");
+        }
+    }
+    services
+}
+
 /// The hosts of a client with these `settings`.
 fn hosts(settings: u8) -> Hosts {
     let policy = policy(settings & GUARDED != 0);
+    let services = services(settings);
     if settings & HOSTS == 0 {
         return Hosts::new(Host {
             policy,
+            services,
             ..Host::default()
         });
     }
@@ -86,7 +105,7 @@ fn hosts(settings: u8) -> Hosts {
             error_pages: [(400, (*b"one").into()), (404, (*b"none").into())].into(),
             fallback: fallback.map(Into::into),
             dotfiles: xdphttpd::site::resolve::Dotfiles::default(),
-            services: Default::default(),
+            services: services.clone(),
             policy: policy.clone(),
         }
     };
@@ -105,6 +124,7 @@ struct Client {
     limits: Limits,
     verified: Verified,
     exchanges: Exchanges,
+    echo: Echo,
     frugal: bool,
     counters: Counters,
     sent: Vec<u8>,
@@ -122,6 +142,7 @@ impl Client {
             chunk_line_bytes: 16,
             trailer_bytes: 16,
         };
+        let (exchanges, echo) = Echo::new();
         Client {
             hosts: hosts(settings),
             site: Site::new(
@@ -138,7 +159,8 @@ impl Client {
             frugal: settings & FRUGAL != 0,
             counters: Counters::default(),
             verified: Verified::default(),
-            exchanges: Exchanges::default(),
+            exchanges,
+            echo,
             sent: Vec::new(),
         }
     }
@@ -178,6 +200,10 @@ impl Client {
         loop {
             if let Some(event) = self.site.poll() {
                 self.with(|conn, cx| conn.event(event, cx));
+            } else if self.exchanges.next_ready().is_some() {
+                self.with(|conn, cx| conn.go_on(cx));
+            } else if self.echo.moves() {
+                // It has said something, or taken something.
             } else if !self.conn.output().is_empty() {
                 let len = self.conn.output().len();
                 self.sent.extend_from_slice(self.conn.output());
@@ -200,9 +226,11 @@ impl Client {
     fn check(&self, input: &[u8]) {
         let requests = input.len() / SHORTEST_REQUEST_BYTES + 1;
         let most = requests * (LARGEST_FILE_BYTES + RESPONSE_BYTES) + ESCAPE_BYTES * input.len();
+        let most = most + input.len();
         assert!(self.sent.len() <= most, "{} bytes sent", self.sent.len());
         let counters = self.counters;
-        let answers = counters.requests + counters.refused_heads;
+        let unanswered = u64::from(self.conn.in_body() && self.echo.is_busy());
+        let answers = counters.requests + counters.refused_heads - unanswered;
         assert_eq!(responses(&self.sent), answers, "responses");
         assert!(!self.conn.in_response() && !self.conn.must_abort() && self.conn.wants_input());
     }

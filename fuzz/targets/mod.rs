@@ -5,6 +5,7 @@
 
 pub mod accept_encoding;
 pub mod cookie_acks;
+mod echo;
 pub mod established;
 pub mod frames;
 pub mod http_requests;
