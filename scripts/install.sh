@@ -8,7 +8,7 @@ set -euo pipefail
 readonly BUILD=(gcc libc6-dev clang llvm libclang-dev m4 make pkg-config libelf-dev zlib1g-dev
     linux-libc-dev ca-certificates)
 readonly LAB=(iproute2 iputils-ping ethtool tcpdump util-linux procps)
-readonly TESTS=(curl wget aria2 netcat-openbsd nftables python3 valgrind)
+readonly TESTS=(curl wget aria2 netcat-openbsd nftables python3 valgrind chromium)
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly POLICY_MARK='# made by xdphttpd scripts/install.sh'
 

@@ -5,7 +5,7 @@ use super::place::Place;
 use crate::http::wishes::Wishes;
 use crate::site::{Coding, Validator};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, fsync, linkat, openat, renameat, unlinkat};
-use rustix::io::{Errno, retry_on_intr, write};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::os::fd::{AsRawFd, OwnedFd};
 use tokio::runtime::Handle;
@@ -15,6 +15,7 @@ const MODE: Mode = Mode::RUSR
     .union(Mode::WUSR)
     .union(Mode::RGRP)
     .union(Mode::ROTH);
+const FLAGS: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
 /// Tries at a name that nobody has.
 const ATTEMPTS: usize = 8;
 
@@ -67,28 +68,26 @@ impl Drop for Draft {
 
 impl Unseen {
     fn new(place: &Place) -> Result<Unseen, Trouble> {
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        match openat(&place.directory, ".", flags | OFlags::TMPFILE, MODE) {
+        match openat(&place.directory, ".", FLAGS | OFlags::TMPFILE, MODE) {
             Ok(file) => Ok(Unseen { file, hidden: None }),
             // What kernels and file systems without it say (open(2)).
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL | Errno::NOSYS) => {
-                let directory = rustix::io::fcntl_dupfd_cloexec(&place.directory, 0)?;
-                let made = some_name(&place.name, |name| {
-                    openat(
-                        &directory,
-                        name,
-                        flags | OFlags::CREATE | OFlags::EXCL,
-                        MODE,
-                    )
-                });
-                let (file, name) = made?;
-                Ok(Unseen {
-                    file,
-                    hidden: Some((directory, name)),
-                })
+                Unseen::hidden(place)
             }
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// One that has a name.
+    fn hidden(place: &Place) -> Result<Unseen, Trouble> {
+        let directory = fcntl_dupfd_cloexec(&place.directory, 0)?;
+        let flags = FLAGS | OFlags::CREATE | OFlags::EXCL;
+        let made = some_name(&place.name, |name| openat(&directory, name, flags, MODE));
+        let (file, name) = made?;
+        Ok(Unseen {
+            file,
+            hidden: Some((directory, name)),
+        })
     }
 
     fn write(&self, mut bytes: &[u8]) -> Result<(), Errno> {
@@ -117,7 +116,7 @@ impl Unseen {
                 // What has a name already gets it by renaming.
                 Err(Errno::EXIST) => {
                     let ((), name) = some_name(&place.name, |name| self.link(place, name))?;
-                    let directory = rustix::io::fcntl_dupfd_cloexec(&place.directory, 0)?;
+                    let directory = fcntl_dupfd_cloexec(&place.directory, 0)?;
                     self.hidden = Some((directory, name));
                 }
                 linked => return Ok(linked?),
@@ -180,4 +179,86 @@ fn some_name<T>(
         }
     }
     Err(Errno::EXIST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::wishes::Wishes;
+    use std::fs;
+    use std::path::Path;
+
+    fn place(directory: &Path, name: &str) -> Place {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Place {
+            directory: openat(CWD, directory, flags, Mode::empty()).expect("a directory"),
+            name: name.as_bytes().to_vec(),
+        }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).expect("a directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<String> = names
+            .map(|name| name.into_string().expect("UTF-8"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn with_a_name_or_without() {
+        let new = Wishes {
+            if_none_match: Some(b"*".into()),
+            ..Wishes::default()
+        };
+        for begin in [Unseen::new, Unseen::hidden] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path();
+            let write = |name: &str, text: &str, wishes: &Wishes<'_>| {
+                let place = place(path, name);
+                let unseen = begin(&place).expect("begun");
+                unseen.write(text.as_bytes()).expect("written");
+                assert!(
+                    !names(path)
+                        .iter()
+                        .any(|name| !name.starts_with('.') && name != "a")
+                );
+                unseen.put(&place, wishes).map(|(_, is_new)| is_new)
+            };
+            let read = || fs::read_to_string(path.join("a")).expect("a file");
+            let any = Wishes::default();
+            assert_eq!(write("a", "one", &new), Ok(true));
+            assert_eq!(
+                (read(), write("a", "two", &any)),
+                ("one".to_owned(), Ok(false))
+            );
+            assert_eq!(write("a", "three", &new), Err(Trouble::Condition));
+            assert_eq!(
+                (read(), names(path)),
+                ("two".to_owned(), vec!["a".to_owned()])
+            );
+            // Somebody else was faster than the look at what is there.
+            let place = place(path, "a");
+            let mut unseen = begin(&place).expect("begun");
+            assert_eq!(unseen.name_it(&place, true), Err(Trouble::Condition));
+            drop(unseen);
+            assert_eq!(
+                (read(), names(path)),
+                ("two".to_owned(), vec!["a".to_owned()])
+            );
+            drop(begin(&place).expect("begun"));
+            assert_eq!(names(path), ["a"], "nothing is left");
+            fs::create_dir(path.join("d")).expect("a directory");
+            assert_eq!(write("d", "file", &any), Err(Errno::ISDIR.into()));
+            assert_eq!(names(path), ["a", "d"]);
+        }
+    }
+
+    #[test]
+    fn hidden_names_are_not_too_long() {
+        let name = "长".repeat(85);
+        let (length, hidden) = some_name(name.as_bytes(), |name| Ok(name.len())).expect("a name");
+        assert!(length < 255 && hidden.starts_with(".长".as_bytes()) && hidden.ends_with(b".part"));
+    }
 }

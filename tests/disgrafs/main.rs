@@ -6,6 +6,7 @@
 //! - [`site`]: all of that served, and a client's connection.
 //! - [`pages`]: every file, over one connection and over six.
 //! - [`remote`]: a mount that is slow, fails or hangs, and what is beside it.
+//! - [`browser`]: a page in a real browser, with a WebSocket through the proxy.
 //! - [`changes`]: files that come, go and change, also while they are sent.
 //! - [`ports`]: programs on other ports, a WebSocket among them.
 
@@ -14,6 +15,7 @@ mod lab;
 #[path = "../mount/mod.rs"]
 mod mount;
 
+mod browser;
 mod changes;
 mod pages;
 mod ports;
