@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_support::{Fixture, modified};
@@ -82,7 +83,7 @@ fn site(fixture: &Fixture) -> (Site<TestLoader>, Rc<RefCell<Log>>) {
 }
 
 /// The entry of a name, waiting for it if need be.
-fn get<L: Loader>(site: &mut Site<L>, name: &str, now: Now) -> Rc<Entry> {
+fn get<L: Loader>(site: &mut Site<L>, name: &str, now: Now) -> Arc<Entry> {
     match site.find(HostId::DEFAULT, name.as_bytes(), Waiter(1), now) {
         Find::Ready(entry) => entry,
         Find::Pending => match site.poll() {
@@ -124,7 +125,7 @@ fn an_unchanged_file_is_checked_but_not_read_again() {
     ));
     assert_eq!(log.borrow().opens, 1);
     let second = get(&mut site, "a", START + MAX_AGE);
-    assert!(Rc::ptr_eq(&first, &second), "the entry is kept");
+    assert!(Arc::ptr_eq(&first, &second), "the entry is kept");
     assert_eq!(log.borrow().found, ["file", "unchanged"]);
     let third = START + MAX_AGE + REFRESH_AFTER - MILLISECOND;
     assert!(

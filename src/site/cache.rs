@@ -1,6 +1,5 @@
 //! Entries in memory, and how far each may be trusted.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +28,11 @@ const OPEN_FILE_WEIGHT_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(super) enum Lookup {
     /// An entry that may be served.
-    Fresh(Rc<Entry>),
+    Fresh(Arc<Entry>),
     /// An entry that may be served, but should be checked.
-    Aging(Rc<Entry>),
+    Aging(Arc<Entry>),
     /// An entry that must be checked before it is served.
-    Stale(Rc<Entry>),
+    Stale(Arc<Entry>),
     /// Nothing.
     Absent,
 }
@@ -60,7 +59,7 @@ impl Equivalent<Key> for KeyRef<'_> {
 
 #[derive(Debug, Clone)]
 struct Slot {
-    entry: Rc<Entry>,
+    entry: Arc<Entry>,
     /// No later than the last look at the file system.
     checked: Now,
 }
@@ -107,6 +106,7 @@ impl Cache {
         };
         let entry = slot.entry.clone();
         match now.saturating_sub(slot.checked) {
+            _ if entry.is_outdated() => Lookup::Stale(entry),
             age if age < REFRESH_AFTER => Lookup::Fresh(entry),
             age if age < MAX_AGE => Lookup::Aging(entry),
             _ => Lookup::Stale(entry),
@@ -114,7 +114,7 @@ impl Cache {
     }
 
     /// Keeps `entry` as the truth at `checked`.
-    pub(super) fn insert(&mut self, host: HostId, name: Arc<[u8]>, entry: Rc<Entry>, checked: Now) {
+    pub(super) fn insert(&mut self, host: HostId, name: Arc<[u8]>, entry: Arc<Entry>, checked: Now) {
         let key = Key { host, name };
         self.slots.insert(key, Slot { entry, checked });
     }

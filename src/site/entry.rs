@@ -75,6 +75,14 @@ impl Entry {
         }
     }
 
+    /// Whether a file that it has open is known to hold another version by now.
+    pub(super) fn is_outdated(&self) -> bool {
+        match self {
+            Entry::File(file) => file.is_outdated(),
+            _ => false,
+        }
+    }
+
     /// The representations that it has, if it is a file.
     pub(super) fn representations(&self) -> impl Iterator<Item = &Representation> {
         let file = match self {
@@ -166,15 +174,23 @@ impl File {
         std::iter::once(&self.identity).chain(&self.variants)
     }
 
+    fn is_outdated(&self) -> bool {
+        // Beside a file in memory there is none that is open, as a rule.
+        let is_outdated =
+            |part: &Representation| matches!(&part.body, Body::Open(file) if file.is_outdated());
+        matches!(self.identity.body, Body::Open(_)) && self.representations().any(is_outdated)
+    }
+
     fn known(&self) -> Option<Versions> {
         let mut versions = Versions::new(self.identity.validator);
         let sidecars = self.variants.iter().filter(|variant| !variant.made);
         for variant in sidecars {
             versions.add(variant.coding, variant.validator);
         }
-        self.representations()
-            .all(|representation| representation.settled)
-            .then_some(versions)
+        let is_settled = self
+            .representations()
+            .all(|representation| representation.settled);
+        (is_settled && !self.is_outdated()).then_some(versions)
     }
 }
 

@@ -14,7 +14,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,7 +91,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub enum Find {
     /// It is in memory.
-    Ready(Rc<Entry>),
+    Ready(Arc<Entry>),
     /// [`Event::Entry`] will bring it.
     Pending,
     /// The loader has too much to do: ask again later.
@@ -107,7 +106,7 @@ pub enum Event {
         /// Who waited.
         waiter: Waiter,
         /// What the name stands for.
-        entry: Rc<Entry>,
+        entry: Arc<Entry>,
     },
     /// A chunk that [`Site::read`] was asked for.
     Chunk {
@@ -145,7 +144,7 @@ impl Event {
 struct Check {
     started: Now,
     /// The entry that the check may confirm; kept here because the cache may drop it meanwhile.
-    known: Option<Rc<Entry>>,
+    known: Option<Arc<Entry>>,
     /// Everybody who asked for the name since: one job serves them all.
     waiters: Vec<Waiter>,
 }
@@ -273,7 +272,7 @@ impl<L: Loader> Site<L> {
         &mut self,
         host: HostId,
         name: &[u8],
-        known: Option<Rc<Entry>>,
+        known: Option<Arc<Entry>>,
         waiter: Waiter,
         now: Now,
     ) -> Find {
@@ -289,7 +288,7 @@ impl<L: Loader> Site<L> {
         &mut self,
         host: HostId,
         name: &[u8],
-        known: Option<Rc<Entry>>,
+        known: Option<Arc<Entry>>,
         waiter: Option<Waiter>,
         now: Now,
     ) -> bool {
@@ -331,7 +330,7 @@ impl<L: Loader> Site<L> {
         let Some(check) = checks.and_then(|checks| checks.remove(&name)) else {
             return;
         };
-        let entry = Entry::from_found(found).map(Rc::new).or(check.known);
+        let entry = Entry::from_found(found).map(Arc::new).or(check.known);
         let Some(entry) = entry else {
             return; // "unchanged" is never said of what was not known
         };
