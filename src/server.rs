@@ -18,7 +18,7 @@ use crate::net::{Policy, StackConfig};
 use crate::numa::Place;
 use crate::offload;
 use crate::report::{self, Ready, Reporter};
-use crate::site::{Patience, Root, Roots};
+use crate::site::{Patience, Root, Roots, Store};
 use crate::worker::Waiting;
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
@@ -258,6 +258,7 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         Serves {
             passwords: passwords.clone(),
             roots,
+            store: Arc::new(Store::new(config.cache)),
             hosts,
             requests: config.requests,
             patience: Patience {

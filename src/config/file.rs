@@ -55,6 +55,10 @@ pub struct Table {
     pub redirect: Option<Vec<RedirectTable>>,
     /// Paths that stand for others.
     pub rewrite: Option<Vec<RewriteTable>>,
+    /// Bytes of files in memory.
+    pub cache: Option<Spanned<ByteSize>>,
+    /// How long what is known of a file is believed, seconds.
+    pub revalidate: Option<Spanned<f64>>,
     /// The longest request line.
     pub max_request_line_bytes: Option<Spanned<ByteSize>>,
     /// The longest head.
@@ -73,6 +77,7 @@ impl Table {
     /// Where something stands that no host has for itself.
     pub fn of_all_hosts(&self) -> Option<Range<usize>> {
         let sizes = [
+            &self.cache,
             &self.max_request_line_bytes,
             &self.max_head_bytes,
             &self.max_body_bytes,
@@ -82,6 +87,7 @@ impl Table {
         let sizes = sizes.into_iter().flatten().map(Spanned::span);
         sizes
             .chain(self.max_fields.as_ref().map(Spanned::span))
+            .chain(self.revalidate.as_ref().map(Spanned::span))
             .next()
     }
 }
@@ -155,6 +161,8 @@ impl From<(&cli::Site, &cli::Requests)> for Table {
             error_page: pages.then(|| flags.error_page.iter().cloned().map(page).collect()),
             spa: flags.spa.clone().map(Spa::Path).map(flag),
             health_path: flags.health_path.clone().map(flag),
+            cache: flags.cache.map(flag),
+            revalidate: flags.revalidate.map(flag),
             max_request_line_bytes: requests.max_request_line_bytes.map(flag),
             max_head_bytes: requests.max_head_bytes.map(flag),
             max_fields: requests.max_fields.map(flag),

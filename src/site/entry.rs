@@ -83,6 +83,17 @@ impl Entry {
         }
     }
 
+    /// Whether both are the same versions of a file and its sidecars, beyond doubt.
+    pub(super) fn is_same_as(&self, other: &Entry) -> bool {
+        let known = self.known();
+        known.is_some() && known == other.known() && !self.is_made() && !other.is_made()
+    }
+
+    /// Whether it is a listing, which changes without its directory.
+    fn is_made(&self) -> bool {
+        matches!(self, Entry::File(file) if file.identity.made)
+    }
+
     /// The representations that it has, if it is a file.
     pub(super) fn representations(&self) -> impl Iterator<Item = &Representation> {
         let file = match self {
