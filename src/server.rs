@@ -296,7 +296,13 @@ fn roots(hosts: &[config::Host]) -> Result<Roots, Error> {
         .iter()
         .map(open)
         .collect::<Result<Vec<Root>, Error>>()?;
-    Ok(Roots::new(roots))
+    let mut roots = Roots::new(roots);
+    if let Err(error) = roots.watch() {
+        tracing::info!(
+            "directories are not watched (inotify): {error}; files are looked at instead"
+        );
+    }
+    Ok(roots)
 }
 
 /// The same hosts by name.

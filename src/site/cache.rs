@@ -12,7 +12,8 @@ use super::entry::Entry;
 use super::store::{Freshness, Key, KeyRef, Slot, Store};
 use super::{HostId, Now};
 
-/// An entry is not served when its last check is older than this, if nothing else is said (`--revalidate`).
+/// An entry is not served when its last check is older than this, if nothing else is said (`--revalidate`); one of
+/// nothing, whatever is said.
 pub const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// From half that age on a hit also starts a check, so that an entry in steady demand is renewed before it is too old
@@ -49,7 +50,6 @@ struct Known {
 pub(super) struct Cache {
     known: unsync::Cache<Key, Known, UnitWeighter, RandomState>,
     store: Arc<Store>,
-    refresh_after: Duration,
 }
 
 impl Cache {
@@ -63,7 +63,6 @@ impl Cache {
                 RandomState::default(),
                 DefaultLifecycle::default(),
             ),
-            refresh_after: store.refresh_after(),
             store,
         }
     }
@@ -74,7 +73,7 @@ impl Cache {
 
     pub(super) fn look_up(&mut self, host: HostId, name: &[u8], now: Now) -> Lookup {
         if let Some(known) = self.known.get(&KeyRef { host, name })
-            && known.freshness.age(now) < self.refresh_after
+            && known.freshness.is_young(now)
             && let Some(entry) = known.entry.upgrade()
             && !entry.is_outdated()
         {
@@ -88,17 +87,17 @@ impl Cache {
         let Some(slot) = self.store.get(host, name) else {
             return Lookup::Absent;
         };
-        match slot.freshness.age(now) {
-            _ if slot.entry.is_outdated() => Lookup::Stale(slot),
-            age if age < self.refresh_after => {
-                self.know(host, &slot);
-                Lookup::Fresh(slot.entry)
-            }
-            age if age < self.store.max_age() => {
-                let is_due = slot.freshness.claim(now, self.refresh_after);
-                Lookup::Aging(slot, is_due)
-            }
-            _ => Lookup::Stale(slot),
+        let freshness = &slot.freshness;
+        if slot.entry.is_outdated() {
+            Lookup::Stale(slot)
+        } else if freshness.is_young(now) || freshness.is_quiet(now) {
+            self.know(host, &slot);
+            Lookup::Fresh(slot.entry)
+        } else if freshness.is_over(now) {
+            Lookup::Stale(slot)
+        } else {
+            let is_due = freshness.claim(now);
+            Lookup::Aging(slot, is_due)
         }
     }
 

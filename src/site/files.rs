@@ -1,7 +1,7 @@
 //! The blocking half: opening and reading files beneath the root. Loaders run this; nothing else does.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,6 +72,11 @@ impl Root {
                 source: errno.into(),
             }),
         }
+    }
+
+    /// The directory itself.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 
     /// The same directory with other settings than the default ones.

@@ -45,6 +45,7 @@ mod store;
 mod turns;
 mod verify;
 mod version;
+mod watches;
 
 pub use cache::{MAX_AGE, REFRESH_AFTER};
 pub use coding::Coding;
@@ -61,6 +62,7 @@ pub use pool::{MAX_JOBS, PoolLoader};
 pub use settings::{Compress, Settings};
 pub use store::Store;
 pub use version::{Loaded, Validator, Versions};
+pub use watches::Quiet;
 
 use cache::{Cache, Lookup};
 use store::Slot;
@@ -236,7 +238,12 @@ impl<L: Loader> Site<L> {
 
     fn take(&mut self, done: Done) {
         match done {
-            Done::Open { host, name, found } => self.finish_check(host, name, found),
+            Done::Open {
+                host,
+                name,
+                found,
+                quiet,
+            } => self.finish_check(host, name, found, quiet),
             Done::Read {
                 waiter,
                 offset,
@@ -347,7 +354,7 @@ impl<L: Loader> Site<L> {
         true
     }
 
-    fn finish_check(&mut self, host: HostId, name: Arc<[u8]>, found: Found) {
+    fn finish_check(&mut self, host: HostId, name: Arc<[u8]>, found: Found, quiet: Option<Quiet>) {
         let checks = self.checks.get_mut(host.index());
         let Some(mut check) = checks.and_then(|checks| checks.remove(&name)) else {
             return;
@@ -356,6 +363,9 @@ impl<L: Loader> Site<L> {
         let Some(slot) = self.settle(host, &name, found, &check) else {
             return; // "unchanged" is never said of what was not known
         };
+        if let Some(quiet) = quiet {
+            slot.freshness.watch(quiet, check.started);
+        }
         self.cache.know(host, &slot);
         self.hand_out(check.waiters, &slot.entry);
         // Who asked while the file system did not answer has that answer.

@@ -4,15 +4,17 @@
 //! out serves all: a file is in memory once, and looked at once.
 
 use std::hash::Hash;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
+use super::cache::MAX_AGE;
 use super::entry::{Body, Entry};
+use super::watches::{BELT, Quiet};
 use super::{HostId, Limits, Now};
 
 /// What an entry weighs beside its bytes: the key, the slot, the allocations' own overhead, rounded up.
@@ -29,6 +31,9 @@ const USUAL_WEIGHT_BYTES: u64 = 16 * 1024;
 /// more than that many, for workers seldom come here.
 const PART_BYTES: u64 = 16 * 1024 * 1024;
 const MOST_PARTS: u64 = 16;
+
+/// The time until the kernel's word of a change is heard, at most.
+const HEARD_WITHIN: Duration = Duration::from_millis(100);
 
 /// A name of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,26 +55,41 @@ impl Equivalent<Key> for KeyRef<'_> {
     }
 }
 
-/// How long ago the file system was looked at.
+/// How long ago the file system was looked at, and how far that is believed.
 #[derive(Debug)]
 pub(super) struct Freshness {
     checked_us: AtomicU64,
     /// When somebody last went to look again.
     claimed_us: AtomicU64,
+    /// How long a look is believed.
+    believed_us: u64,
+    /// What the entry stands for as long as this lasts, and when that was found; not for ever.
+    quiet: Mutex<Option<(Quiet, Now)>>,
 }
 
 impl Freshness {
-    fn new(checked: Now) -> Self {
+    fn new(checked: Now, believed: Duration) -> Self {
         Freshness {
             checked_us: AtomicU64::new(microseconds(checked)),
             claimed_us: AtomicU64::new(0),
+            believed_us: microseconds(believed),
+            quiet: Mutex::default(),
         }
     }
 
+    /// Whether a look need not even begin.
+    pub(super) fn is_young(&self, now: Now) -> bool {
+        self.age_us(now) < self.believed_us / 2
+    }
+
+    /// Whether nobody may be served any more before a look has ended.
+    pub(super) fn is_over(&self, now: Now) -> bool {
+        self.age_us(now) >= self.believed_us
+    }
+
     /// Time since the last look; never understated.
-    pub(super) fn age(&self, now: Now) -> Duration {
-        let checked_us = self.checked_us.load(Ordering::Relaxed);
-        Duration::from_micros(microseconds(now).saturating_sub(checked_us))
+    fn age_us(&self, now: Now) -> u64 {
+        microseconds(now).saturating_sub(self.checked_us.load(Ordering::Relaxed))
     }
 
     /// A look that began at `checked` found nothing changed.
@@ -78,11 +98,38 @@ impl Freshness {
             .fetch_max(microseconds(checked), Ordering::Relaxed);
     }
 
-    /// Whether who asks is to look again, as nobody else has gone to for as long as `patience`.
-    pub(super) fn claim(&self, now: Now, patience: Duration) -> bool {
+    /// What a look that began at `checked` found is so while `quiet` lasts.
+    pub(super) fn watch(&self, quiet: Quiet, checked: Now) {
+        *self.quiet() = Some((quiet, checked));
+    }
+
+    /// Whether nothing can have happened since the last look; then it is as if there had been one a moment ago. What is
+    /// believed for moments only is looked at.
+    pub(super) fn is_quiet(&self, now: Now) -> bool {
+        if self.believed_us < 4 * microseconds(HEARD_WITHIN) {
+            return false;
+        }
+        let mut watched = self.quiet();
+        let lasts = |(quiet, checked): &(Quiet, Now)| now < *checked + BELT && quiet.lasts();
+        let is_quiet = watched.as_ref().is_some_and(lasts);
+        if is_quiet {
+            self.confirm(now.saturating_sub(HEARD_WITHIN));
+        } else {
+            *watched = None;
+        }
+        is_quiet
+    }
+
+    /// Held for moments only, and seldom asked for.
+    fn quiet(&self) -> MutexGuard<'_, Option<(Quiet, Now)>> {
+        self.quiet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether who asks is to look again, as nobody else has gone to for long.
+    pub(super) fn claim(&self, now: Now) -> bool {
         let now_us = microseconds(now);
         let claimed_us = self.claimed_us.load(Ordering::Relaxed);
-        let is_free = claimed_us == 0 || claimed_us + microseconds(patience) <= now_us;
+        let is_free = claimed_us == 0 || claimed_us + self.believed_us / 2 <= now_us;
         is_free
             && self
                 .claimed_us
@@ -155,14 +202,9 @@ impl Store {
         }
     }
 
-    /// An entry is not served when its last look is older than this.
+    /// A file is not served when the last look is older than this.
     pub(super) fn max_age(&self) -> Duration {
         self.max_age
-    }
-
-    /// From this age on an entry in demand is looked at again while it is still served.
-    pub(super) fn refresh_after(&self) -> Duration {
-        self.max_age / 2
     }
 
     pub(super) fn get(&self, host: HostId, name: &[u8]) -> Option<Slot> {
@@ -187,7 +229,12 @@ impl Store {
                 return other;
             }
         }
-        let freshness = Arc::new(Freshness::new(checked));
+        // What is not there may come, and what failed may be over, any moment.
+        let believed = match *entry {
+            Entry::File(_) => self.max_age,
+            _ => self.max_age.min(MAX_AGE),
+        };
+        let freshness = Arc::new(Freshness::new(checked, believed));
         let slot = Slot {
             name,
             entry,
@@ -245,25 +292,37 @@ mod tests {
 
     #[test]
     fn one_of_all_who_ask_goes_to_look() {
-        let freshness = Freshness::new(at(10));
-        let patience = at(500);
-        assert!(freshness.claim(at(600), patience));
-        assert!(!freshness.claim(at(600), patience) && !freshness.claim(at(1_099), patience));
-        assert!(
-            freshness.claim(at(1_100), patience),
-            "the first never came back"
-        );
+        let freshness = Freshness::new(at(10), at(1_000));
+        assert!(freshness.claim(at(600)));
+        assert!(!freshness.claim(at(600)) && !freshness.claim(at(1_099)));
+        assert!(freshness.claim(at(1_100)), "the first never came back");
         freshness.give_up();
-        assert!(freshness.claim(at(1_101), patience), "the second could not");
+        assert!(freshness.claim(at(1_101)), "the second could not");
     }
 
     #[test]
     fn an_age_counts_from_the_latest_look_that_confirmed() {
-        let freshness = Freshness::new(at(10));
+        let freshness = Freshness::new(at(10), at(1_000));
         freshness.confirm(at(50));
         freshness.confirm(at(40));
-        assert_eq!(freshness.age(at(60)), at(10));
-        assert_eq!(freshness.age(at(45)), at(0));
+        assert_eq!(freshness.age_us(at(60)), 10_000);
+        assert_eq!(freshness.age_us(at(45)), 0);
+        assert!(freshness.is_young(at(549)) && !freshness.is_young(at(550)));
+        assert!(!freshness.is_over(at(1_049)) && freshness.is_over(at(1_050)));
+    }
+
+    #[test]
+    fn what_is_not_there_is_believed_for_a_second_at_most() {
+        for (revalidate_ms, believed_ms) in [(0, 0), (300, 300), (1_000, 1_000), (60_000, 1_000)] {
+            let store = Store::new(Limits {
+                revalidate: at(revalidate_ms),
+                ..Limits::default()
+            });
+            for entry in [Entry::NotFound, Entry::Failed(std::io::ErrorKind::Other)] {
+                let slot = put(&store, entry, at(10));
+                assert_eq!(slot.freshness.believed_us, believed_ms * 1_000);
+            }
+        }
     }
 
     #[test]

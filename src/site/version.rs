@@ -124,6 +124,11 @@ impl Versions {
         }
     }
 
+    /// That of the file itself.
+    pub(super) fn identity(&self) -> Validator {
+        self.identity
+    }
+
     /// Adds the sidecar in `coding`.
     pub fn add(&mut self, coding: Coding, validator: Validator) {
         let codings = Coding::COMPRESSED.iter().zip(&mut self.sidecars);
