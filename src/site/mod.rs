@@ -8,6 +8,7 @@
 //! looked at anew from half that age on while it is still served, so it never makes anybody wait; if the file
 //! is unchanged only the time moves. Names that stand for nothing are remembered in the same way. Entries are in a
 //! [`Store`], which the sites of all workers share; each site knows the way to those that it is asked for.
+//! Where the kernel tells of changes, looks are spared as long as it tells of none ([`Roots::watch`]).
 //!
 //! A file is found together with its sidecars, which hold the same in other codings; when it has none, text is
 //! compressed. All that is one entry, and the request decides which of its representations is sent.
