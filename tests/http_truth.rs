@@ -234,6 +234,15 @@ fn what_happens_to_a_file_while_it_is_sent() {
 }
 
 #[test]
+fn a_remote_file_system_is_asked_itself_whatever_the_kernel_remembers_of_it() {
+    for (happening, goes_on) in [(ChangesInPlace, false), (Grows, false)] {
+        let remote = Remote::new();
+        remote.files().remember(Duration::from_secs(3_600));
+        judge(&remote, happening, goes_on);
+    }
+}
+
+#[test]
 fn new_permissions_are_no_new_version() {
     let disk = Disk::new();
     let mut client = Client::new(disk.0.inline_loader());
