@@ -199,7 +199,7 @@ fn heads(criterion: &mut Criterion) {
                 more: b"",
                 date: &date,
                 connection: Connection::Persist,
-                is_store: false,
+                takes_files: false,
             };
             response::write_ready(&mut head, black_box(ready), &end);
         });

@@ -180,6 +180,15 @@ pub struct Site {
     #[arg(long, value_name = "HOW", value_enum)]
     pub compress: Option<Compress>,
 
+    /// Memory for files, their heads and their compressed copies, as in 1GiB [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub cache: Option<ByteSize>,
+
+    /// How long after a look at a file what was found may be sent; 0: each request has it looked
+    /// at [default: 1]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub revalidate: Option<f64>,
+
     /// The Cache-Control field of every file, as in "max-age=3600" [default: none]
     #[arg(long, value_name = "VALUE")]
     pub cache_control: Option<String>,

@@ -11,7 +11,7 @@ use crate::net::{Secret, Stack, StackConfig};
 use crate::relay::{self, Relay};
 use crate::service::HttpService;
 use crate::services::Services;
-use crate::site::{Limits, Patience, PoolLoader, Roots, Site};
+use crate::site::{Patience, PoolLoader, Roots, Site, Store};
 use crate::stats::Snapshot;
 use crate::worker::{self, Control, Remote, Waiting, Waker, Worker};
 use crate::xsk::Xsk;
@@ -162,6 +162,8 @@ pub struct Serves {
     pub passwords: Handle,
     /// The directories of all hosts.
     pub roots: Arc<Roots>,
+    /// What is in memory of their files.
+    pub store: Arc<Store>,
     /// The same hosts by name.
     pub hosts: Arc<Hosts>,
     /// What requests may take.
@@ -273,7 +275,7 @@ impl Fleet {
                 },
             )
             .with_passwords(serves.passwords);
-            let site = Site::new(loader, Limits::default());
+            let site = Site::sharing(serves.store, loader);
             let mut service = HttpService::new(site, body_bytes, SystemTime::now())
                 .with_hosts(serves.hosts)
                 .with_exchanges(exchanges)

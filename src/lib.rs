@@ -39,7 +39,7 @@
 //!    that no worker's table has is passed on by the [`relay`] to the next one.
 //! 6. [`service`] carries readable bytes to [`http::Conn`] and takes its
 //!    response. [`site`] answers from memory or loads in its own threads.
-//!    What a server behind this one answers ([`proxy`]), or what changes files ([`store`]),
+//!    What a server behind this one answers ([`proxy`]), or what changes files ([`upload`]),
 //!    becomes a task on tokio; [`exchange`] is all that it and the connection share.
 //! 7. smoltcp writes segments straight into reserved UMEM frames, and the rest of a
 //!    response the connection itself, from where its bytes are; the Ethernet
@@ -51,12 +51,12 @@
 //! # Who may know whom
 //!
 //! `main → server → fleet → worker → {xsk, net, service → {http → exchange, site}}`, and beside
-//! them `server → services → {proxy, store} → exchange`. [`xsk`] and
+//! them `server → services → {proxy, upload} → exchange`. [`xsk`] and
 //! [`xdp`] know nothing above them and hold all `unsafe` code. [`net`] knows
 //! frames, not rings; [`http`] and [`site`] know no network. [`stats`] and the
 //! types of [`config`], the [`calendar`] and [`password`]s are for everyone; where memory and
 //! processors are best, [`numa`] tells [`server`]. Each outside
-//! library has one owner: hyper [`proxy`], multer [`store`], etherparse [`net::demux`], httparse `http::request`, base64
+//! library has one owner: hyper [`proxy`], multer [`upload`], etherparse [`net::demux`], httparse `http::request`, base64
 //! [`http::auth`], bcrypt [`password`], toml [`config`], globset [`site`], smoltcp [`net`],
 //! libxdp and libbpf [`xsk`] and [`xdp`], tokio [`server`] and the file loader, never the
 //! packet path. The [`access_log`] is lines in a worker's hands and files in its own
@@ -177,6 +177,7 @@ pub mod service;
 pub mod services;
 pub mod site;
 pub mod stats;
-pub mod store;
+pub mod upload;
+
 pub mod wire;
 pub mod worker;

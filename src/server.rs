@@ -19,8 +19,8 @@ use crate::numa::Place;
 use crate::offload;
 use crate::report::{self, Ready, Reporter};
 use crate::services::Services;
-use crate::site::{Patience, Root, Roots};
-use crate::store::Store;
+use crate::site::{Patience, Root, Roots, Store};
+use crate::upload::Inbox;
 use crate::worker::Waiting;
 use crate::xdp::device::inspect;
 use crate::xdp::{self, Attachment, Device, Event, Program, Source, Verdicts, Watch};
@@ -255,14 +255,15 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         limits: config.limits.share(cores.len()),
     };
     let all = config.hosts.iter().flat_map(|host| &host.services);
-    let store = |max_bytes| Store::new(roots.clone(), max_bytes, config.file_timeout);
-    let services = Services::new(all, config.proxy_timeout, store);
+    let inbox = |max_bytes| Inbox::new(roots.clone(), max_bytes, config.file_timeout);
+    let services = Services::new(all, config.proxy_timeout, inbox);
     let mut fleet = Fleet::new(
         cores.len(),
         stack,
         Serves {
             passwords: passwords.clone(),
             roots,
+            store: Arc::new(Store::new(config.cache)),
             hosts,
             requests: config.requests,
             services,
@@ -301,7 +302,13 @@ fn roots(hosts: &[config::Host]) -> Result<Roots, Error> {
         .iter()
         .map(open)
         .collect::<Result<Vec<Root>, Error>>()?;
-    Ok(Roots::new(roots))
+    let mut roots = Roots::new(roots);
+    if let Err(error) = roots.watch() {
+        tracing::info!(
+            "directories are not watched (inotify): {error}; files are looked at instead"
+        );
+    }
+    Ok(roots)
 }
 
 /// The same hosts by name.

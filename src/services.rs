@@ -4,7 +4,7 @@
 use crate::config::services::{Service, Work};
 use crate::exchange::{Call, Side};
 use crate::proxy::Proxy;
-use crate::store::Store;
+use crate::upload::Inbox;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,20 +21,20 @@ pub struct Services {
 #[derive(Debug, Clone)]
 enum Server {
     Proxy(Proxy),
-    Store(Store),
+    Upload(Inbox),
 }
 
 impl Services {
-    /// Those of `settings`, in that order; `limit` is how long a server behind this one may be silent, `store` how files
+    /// Those of `settings`, in that order; `limit` is how long a server behind this one may be silent, `inbox` how files
     /// of so many bytes at most are put. Needs a tokio runtime, whose tasks they will be.
     pub fn new<'a>(
         settings: impl Iterator<Item = &'a Service>,
         limit: Duration,
-        store: impl Fn(u64) -> Store,
+        inbox: impl Fn(u64) -> Inbox,
     ) -> Services {
         let server = |service: &Service| match &service.work {
             Work::Proxy(upstream) => Server::Proxy(Proxy::new(upstream.clone(), limit)),
-            Work::Store { max_bytes, .. } => Server::Store(store(*max_bytes)),
+            Work::Upload { max_bytes, .. } => Server::Upload(inbox(*max_bytes)),
         };
         Services {
             runtime: Handle::current(),
@@ -50,7 +50,7 @@ impl Services {
         self.runtime.spawn(async move {
             match server {
                 Server::Proxy(proxy) => proxy.answer(call, side).await,
-                Server::Store(store) => store.answer(call, side).await,
+                Server::Upload(inbox) => inbox.answer(call, side).await,
             }
         });
     }

@@ -54,7 +54,7 @@ impl Play {
         let fixture = Fixture::new(&[("a", b"file"), ("up/b", b"other")]);
         let root = Root::open(fixture.path()).expect("a root");
         let mut client = Client::new(InlineLoader::new(root));
-        for (id, (path, kind)) in [("/p", Kind::Proxy), ("/up", Kind::Store)]
+        for (id, (path, kind)) in [("/p", Kind::Proxy), ("/up", Kind::Upload)]
             .into_iter()
             .enumerate()
         {

@@ -215,6 +215,7 @@ impl Loader for TroubledLoader {
             host: *host,
             name: name.clone(),
             found,
+            quiet: None,
         });
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_support::{Fixture, modified};
@@ -82,7 +83,7 @@ fn site(fixture: &Fixture) -> (Site<TestLoader>, Rc<RefCell<Log>>) {
 }
 
 /// The entry of a name, waiting for it if need be.
-fn get<L: Loader>(site: &mut Site<L>, name: &str, now: Now) -> Rc<Entry> {
+fn get<L: Loader>(site: &mut Site<L>, name: &str, now: Now) -> Arc<Entry> {
     match site.find(HostId::DEFAULT, name.as_bytes(), Waiter(1), now) {
         Find::Ready(entry) => entry,
         Find::Pending => match site.poll() {
@@ -124,7 +125,7 @@ fn an_unchanged_file_is_checked_but_not_read_again() {
     ));
     assert_eq!(log.borrow().opens, 1);
     let second = get(&mut site, "a", START + MAX_AGE);
-    assert!(Rc::ptr_eq(&first, &second), "the entry is kept");
+    assert!(Arc::ptr_eq(&first, &second), "the entry is kept");
     assert_eq!(log.borrow().found, ["file", "unchanged"]);
     let third = START + MAX_AGE + REFRESH_AFTER - MILLISECOND;
     assert!(
@@ -466,4 +467,98 @@ fn a_missing_root_is_explained() {
         Root::open("/etc/passwd".as_ref()).is_err(),
         "a file is no root"
     );
+}
+
+#[test]
+fn an_entry_is_believed_for_as_long_as_is_said() {
+    for revalidate_ms in [10, 1_000, 60_000] {
+        let revalidate = revalidate_ms * MILLISECOND;
+        let fixture = Fixture::new(&[("a", b"one")]);
+        let limits = Limits {
+            revalidate,
+            ..Limits::default()
+        };
+        let (mut site, log) = site_with(&fixture, limits);
+        get(&mut site, "a", START);
+        fixture.write("a", b"two, longer");
+        let young = START + revalidate / 2 - MILLISECOND;
+        assert_eq!(content(&get(&mut site, "a", young)), b"one");
+        assert_eq!(log.borrow().opens, 1, "{revalidate:?}");
+        let old = content(&get(&mut site, "a", START + revalidate));
+        assert_eq!(old, b"two, longer", "{revalidate:?}");
+    }
+}
+
+/// Who has got what.
+fn served<L: Loader>(site: &mut Site<L>) -> Vec<(u64, Vec<u8>)> {
+    let events = std::iter::from_fn(|| site.poll()).map(|event| match event {
+        Event::Entry { waiter, entry } => (waiter.0, content(&entry)),
+        other => panic!("{other:?}"),
+    });
+    events.collect()
+}
+
+#[test]
+fn each_request_has_the_file_system_looked_at_after_it_if_that_is_wanted() {
+    let fixture = Fixture::new(&[("a", b"one")]);
+    let limits = Limits {
+        revalidate: Duration::ZERO,
+        ..Limits::default()
+    };
+    let (mut site, log) = site_with(&fixture, limits);
+    for opens in 1..=3 {
+        assert_eq!(content(&get(&mut site, "a", START)), b"one");
+        assert_eq!(log.borrow().opens, opens);
+    }
+    assert_eq!(log.borrow().found, ["file", "unchanged", "unchanged"]);
+    // The look for the first of these is over when the file changes: the others need another one.
+    log.borrow_mut().held = true;
+    let ask = |site: &mut Site<TestLoader>, waiter| {
+        let found = site.find(HostId::DEFAULT, b"a", Waiter(waiter), START);
+        assert!(matches!(found, Find::Pending), "{waiter}");
+    };
+    ask(&mut site, 1);
+    fixture.write("a", b"two, longer");
+    for waiter in 2..=4 {
+        ask(&mut site, waiter);
+    }
+    site.forget(Waiter(3));
+    log.borrow_mut().held = false;
+    let (one, two) = (b"one".to_vec(), b"two, longer".to_vec());
+    assert_eq!(served(&mut site), [(1, one), (2, two.clone()), (4, two)]);
+    assert_eq!(log.borrow().opens, 5, "one look for both");
+}
+
+#[test]
+fn who_asks_long_after_a_look_began_has_another_one() {
+    let fixture = Fixture::new(&[("a", b"one")]);
+    let (mut site, log) = site(&fixture);
+    log.borrow_mut().held = true;
+    for (waiter, after) in [
+        (1, Duration::ZERO),
+        (2, MAX_AGE - MILLISECOND),
+        (3, MAX_AGE),
+    ] {
+        let found = site.find(HostId::DEFAULT, b"a", Waiter(waiter), START + after);
+        assert!(matches!(found, Find::Pending));
+    }
+    fixture.write("a", b"two, longer");
+    log.borrow_mut().held = false;
+    let (one, two) = (b"one".to_vec(), b"two, longer".to_vec());
+    assert_eq!(served(&mut site), [(1, one.clone()), (2, one), (3, two)]);
+}
+
+#[test]
+fn who_asks_late_of_a_full_loader_has_what_there_is() {
+    let fixture = Fixture::new(&[("a", b"one")]);
+    let (mut site, log) = site(&fixture);
+    log.borrow_mut().held = true;
+    for (waiter, after) in [(1, Duration::ZERO), (2, MAX_AGE)] {
+        let found = site.find(HostId::DEFAULT, b"a", Waiter(waiter), START + after);
+        assert!(matches!(found, Find::Pending));
+    }
+    log.borrow_mut().full = true;
+    log.borrow_mut().held = false;
+    let one = b"one".to_vec();
+    assert_eq!(served(&mut site), [(1, one.clone()), (2, one)]);
 }

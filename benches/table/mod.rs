@@ -205,7 +205,12 @@ impl Loader for OneFile {
             fields: Fields::default(),
             read_at: UNIX_EPOCH,
         };
-        self.done.push_back(Done::Open { host, name, found });
+        self.done.push_back(Done::Open {
+            host,
+            name,
+            found,
+            quiet: None,
+        });
         Ok(())
     }
 

@@ -74,7 +74,7 @@ pub fn run(site: &Path, input: &[u8]) {
 fn services(settings: u8) -> Prefixes<Service> {
     let mut services = Prefixes::default();
     if settings & SERVICES != 0 {
-        for (path, kind) in [("/s", Kind::Proxy), ("/p", Kind::Store)] {
+        for (path, kind) in [("/s", Kind::Proxy), ("/p", Kind::Upload)] {
             let id = ServiceId(0);
             services.insert(path, Service { id, kind }).expect("a path");
         }

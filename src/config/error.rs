@@ -116,6 +116,14 @@ pub enum Problem {
         /// The most that can be.
         most: u64,
     },
+    /// No such time.
+    #[error("{value} is no number of seconds from 0 to {most}")]
+    Seconds {
+        /// What was asked for.
+        value: f64,
+        /// The most that can be.
+        most: f64,
+    },
     /// What is not a host's own.
     #[error("this is for all hosts: write it before the first [[host]]")]
     Everywhere,

@@ -60,6 +60,10 @@ pub struct Table {
     pub proxy: Option<Vec<ProxyTable>>,
     /// Where files may be put.
     pub upload: Option<Vec<UploadTable>>,
+    /// Bytes of files in memory.
+    pub cache: Option<Spanned<ByteSize>>,
+    /// How long what is known of a file is believed, seconds.
+    pub revalidate: Option<Spanned<f64>>,
     /// The longest request line.
     pub max_request_line_bytes: Option<Spanned<ByteSize>>,
     /// The longest head.
@@ -78,6 +82,7 @@ impl Table {
     /// Where something stands that no host has for itself.
     pub fn of_all_hosts(&self) -> Option<Range<usize>> {
         let sizes = [
+            &self.cache,
             &self.max_request_line_bytes,
             &self.max_head_bytes,
             &self.max_body_bytes,
@@ -87,6 +92,7 @@ impl Table {
         let sizes = sizes.into_iter().flatten().map(Spanned::span);
         sizes
             .chain(self.max_fields.as_ref().map(Spanned::span))
+            .chain(self.revalidate.as_ref().map(Spanned::span))
             .next()
     }
 }
@@ -171,6 +177,8 @@ impl From<(&cli::Site, &cli::Requests)> for Table {
             proxy: some_of(flags.proxy.iter().cloned().map(proxy)),
             upload: some_of(flags.upload.iter().cloned().map(upload)),
             health_path: flags.health_path.clone().map(flag),
+            cache: flags.cache.map(flag),
+            revalidate: flags.revalidate.map(flag),
             max_request_line_bytes: requests.max_request_line_bytes.map(flag),
             max_head_bytes: requests.max_head_bytes.map(flag),
             max_fields: requests.max_fields.map(flag),

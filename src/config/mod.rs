@@ -5,6 +5,7 @@ use crate::access_log;
 use crate::cli::{self, Cli};
 use crate::http;
 use crate::net::{self, Algorithm, Limits, RxChecksum, pool};
+use crate::site;
 pub use host::Host;
 pub use packets::Packets;
 
@@ -13,6 +14,7 @@ use rustix::system::sysinfo;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod cache;
 pub mod error;
 mod file;
 pub mod host;
@@ -135,6 +137,8 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// What requests may take.
     pub requests: http::Limits,
+    /// What is kept of files, over all workers, and for how long.
+    pub cache: site::Limits,
     /// The TCP port served.
     pub port: u16,
     /// Whether any destination address is served.
@@ -232,6 +236,7 @@ impl Config {
             dev: cli.dev,
             hosts: host::hosts(file.as_ref(), &flags)?,
             requests: requests::limits(file.as_ref(), &flags)?,
+            cache: cache::limits(file.as_ref(), &flags)?,
             port: cli.port,
             any_address: cli.any_address,
             force: cli.force,

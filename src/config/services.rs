@@ -53,7 +53,7 @@ pub enum Work {
     /// It asks that server.
     Proxy(Upstream),
     /// It stores files.
-    Store {
+    Upload {
         /// The largest.
         max_bytes: u64,
         /// By anybody.
@@ -68,7 +68,7 @@ impl Service {
             id: ServiceId(number),
             kind: match self.work {
                 Work::Proxy(_) => Kind::Proxy,
-                Work::Store { .. } => Kind::Store,
+                Work::Upload { .. } => Kind::Upload,
             },
         }
     }
@@ -92,7 +92,7 @@ pub fn set(services: &mut Vec<Service>, table: &Table, source: Source<'_>) -> Re
     if let Some(uploads) = &table.upload {
         services.retain(|service| matches!(service.work, Work::Proxy(_)));
         for upload in uploads {
-            let work = Work::Store {
+            let work = Work::Upload {
                 max_bytes: upload.max_bytes.unwrap_or(MAX_UPLOAD).as_u64(),
                 anonymous: upload.anonymous,
             };
@@ -147,7 +147,7 @@ pub fn check(
         let name = prefix(&service.path).unwrap_or_default();
         let is_guarded = !matches!(
             service.work,
-            Work::Store {
+            Work::Upload {
                 anonymous: false,
                 ..
             }

@@ -45,7 +45,7 @@ impl Conn {
                 audience: Audience::default(),
                 purpose: Purpose::default(),
                 prefers_json: false,
-                is_store: false,
+                takes_files: false,
             },
             &Wishes::default(),
             cx,
@@ -95,7 +95,7 @@ impl Conn {
             audience: cors.map_or_else(Audience::default, |cors| cors.audience(request)),
             purpose: Purpose::default(),
             prefers_json: prefers_json(request, cx.hosts.get(host)),
-            is_store: cx.hosts.have_services() && self.is_in_store(request, host, cx),
+            takes_files: cx.hosts.have_services() && self.takes_files_at(request, host, cx),
         };
         match request.action(cx.limits) {
             Action::Find(target) => {
@@ -326,7 +326,7 @@ pub(super) fn end<'a, L>(asked: Asked, cx: &Context<'a, L>) -> End<'a> {
         more: cors.map_or(b"", |cors| cors.lines(asked.audience)),
         date: cx.date,
         connection: asked.connection,
-        is_store: asked.is_store,
+        takes_files: asked.takes_files,
     }
 }
 

@@ -38,7 +38,7 @@ pub enum Kind {
     /// It answers everything.
     Proxy,
     /// It changes files; those who would read them ask the site.
-    Store,
+    Upload,
 }
 
 impl Kind {
@@ -46,7 +46,7 @@ impl Kind {
     fn takes(self, method: &str) -> bool {
         match self {
             Kind::Proxy => method != "CONNECT",
-            Kind::Store => matches!(method, "PUT" | "POST" | "DELETE"),
+            Kind::Upload => matches!(method, "PUT" | "POST" | "DELETE"),
         }
     }
 }
@@ -118,7 +118,7 @@ impl Conn {
             audience: Audience::default(),
             purpose: Purpose::default(),
             prefers_json: false,
-            is_store: service.kind == Kind::Store,
+            takes_files: service.kind == Kind::Upload,
         };
         let call = Box::new(Call {
             service: service.id,
@@ -134,7 +134,7 @@ impl Conn {
     }
 
     /// Whether files may be put where the request's target is.
-    pub(super) fn is_in_store<L>(
+    pub(super) fn takes_files_at<L>(
         &mut self,
         request: &Request<'_, '_>,
         host: HostId,
@@ -147,7 +147,7 @@ impl Conn {
         resolve(target.path, &mut self.head, Dotfiles::Served).is_ok()
             && services
                 .longest(&self.head)
-                .is_some_and(|(service, _)| service.kind == Kind::Store)
+                .is_some_and(|(service, _)| service.kind == Kind::Upload)
     }
 
     /// Has what is said of names judge the call.
@@ -162,7 +162,7 @@ impl Conn {
     ) {
         let wishes = Wishes::of(request);
         let host = cx.hosts.get(asked.host);
-        let is_hidden = kind == Kind::Store
+        let is_hidden = kind == Kind::Upload
             && resolve(target.path, &mut self.head, host.dotfiles) == Err(Refusal::NoSuchName);
         if is_hidden {
             return self.fail(Status::Forbidden, asked, &wishes, cx);

@@ -323,7 +323,7 @@ impl Conn {
             more: b"",
             date: cx.date,
             connection: calling.asked.connection,
-            is_store: calling.asked.is_store,
+            takes_files: calling.asked.takes_files,
         };
         let is_chunked = calling.outbound == Outbound::Chunked;
         let bytes = response::finish_service(head, is_chunked, &end);

@@ -88,7 +88,7 @@ pub(super) struct Asked {
     /// A listing is to be JSON.
     pub(super) prefers_json: bool,
     /// Files may be put there.
-    pub(super) is_store: bool,
+    pub(super) takes_files: bool,
 }
 
 #[derive(Debug)]

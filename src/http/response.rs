@@ -16,7 +16,7 @@ use crate::site::{Coding, Representation, VARY};
 /// The methods that every resource supports (RFC 9110 section 10.2.1).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 /// The same where files may be put.
-const ALLOW_STORE: &[u8] = b"Allow: GET, HEAD, OPTIONS, PUT, POST, DELETE\r\n";
+const ALLOW_FILES: &[u8] = b"Allow: GET, HEAD, OPTIONS, PUT, POST, DELETE\r\n";
 
 /// When to come back after a 503, in seconds: by then a stalled check has been tried again.
 const RETRY_AFTER: &[u8] = b"Retry-After: 1\r\n";
@@ -54,13 +54,13 @@ pub struct End<'a> {
     /// What becomes of the connection.
     pub connection: Connection,
     /// Whether files may be put where the target is.
-    pub is_store: bool,
+    pub takes_files: bool,
 }
 
 impl End<'_> {
     fn allow(&self) -> &'static [u8] {
-        match self.is_store {
-            true => ALLOW_STORE,
+        match self.takes_files {
+            true => ALLOW_FILES,
             false => ALLOW,
         }
     }

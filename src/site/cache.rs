@@ -1,135 +1,113 @@
-//! Entries in memory, and how far each may be trusted.
+//! What a worker itself knows of the entries in the [`store`](super::store): enough to find those in demand without
+//! touching what other workers write to, but for the count of who uses an entry.
 
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
+use quick_cache::UnitWeighter;
 use quick_cache::unsync::{self, DefaultLifecycle};
-use quick_cache::{Equivalent, Weighter};
 
-use super::entry::{Body, Entry};
+use super::entry::Entry;
+use super::store::{Freshness, Key, KeyRef, Slot, Store};
 use super::{HostId, Now};
 
-/// An entry is not served when its last check is older than this.
+/// An entry is not served when its last check is older than this, if nothing else is said (`--revalidate`); one of
+/// nothing, whatever is said.
 pub const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// From this age on a hit also starts a check, so that an entry in steady demand is renewed before it is too old and
-/// nobody waits for it.
+/// From half that age on a hit also starts a check, so that an entry in steady demand is renewed before it is too old
+/// and nobody waits for it.
 pub const REFRESH_AFTER: Duration = Duration::from_millis(500);
 
-/// What an entry weighs beside its bytes: the key, the slot, the allocations' own overhead, rounded up.
-const ENTRY_WEIGHT_BYTES: u64 = 512;
+/// Names that a worker knows by itself. One takes a hundred bytes or two; the rest is found in the store.
+const MOST_NAMES: usize = 8_192;
 
-/// What an open file weighs. It is chosen for the sake of descriptors, not memory: a cache of 64 MiB then keeps at most
-/// 256 of them, which leaves most of even a 1,024 limit to connections in progress.
-const OPEN_FILE_WEIGHT_BYTES: u64 = 256 * 1024;
-
-/// What the cache knows of a name.
+/// What is known of a name.
 #[derive(Debug)]
 pub(super) enum Lookup {
     /// An entry that may be served.
-    Fresh(Rc<Entry>),
-    /// An entry that may be served, but should be checked.
-    Aging(Rc<Entry>),
+    Fresh(Arc<Entry>),
+    /// An entry that may be served, but should be checked, by who asks if nobody else does.
+    Aging(Slot, IsDue),
     /// An entry that must be checked before it is served.
-    Stale(Rc<Entry>),
+    Stale(Slot),
     /// Nothing.
     Absent,
 }
 
-/// A name of one host.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    host: HostId,
-    name: Arc<[u8]>,
-}
+type IsDue = bool;
 
-/// The same borrowed. Both hash alike, for an `Arc` does as what is in it.
-#[derive(Hash)]
-struct KeyRef<'n> {
-    host: HostId,
-    name: &'n [u8],
-}
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.host == key.host && *self.name == *key.name
-    }
-}
-
+/// An entry of the store, as long as that keeps it.
 #[derive(Debug, Clone)]
-struct Slot {
-    entry: Rc<Entry>,
-    /// No later than the last look at the file system.
-    checked: Now,
+struct Known {
+    entry: Weak<Entry>,
+    freshness: Arc<Freshness>,
 }
 
-#[derive(Debug, Clone)]
-struct Weight;
-
-impl Weighter<Key, Slot> for Weight {
-    fn weight(&self, key: &Key, slot: &Slot) -> u64 {
-        let content = slot.entry.representations().map(|part| match &part.body {
-            Body::Memory(bytes) => (part.head.len() + bytes.len()) as u64,
-            Body::Open(_) => OPEN_FILE_WEIGHT_BYTES,
-        });
-        ENTRY_WEIGHT_BYTES + key.name.len() as u64 + content.sum::<u64>()
-    }
-}
-
-/// Entries by host and name within a budget of bytes; those asked for again outlive those asked for once.
+/// The names that a worker knows, and the store.
 #[derive(Debug)]
 pub(super) struct Cache {
-    slots: unsync::Cache<Key, Slot, Weight, RandomState>,
+    known: unsync::Cache<Key, Known, UnitWeighter, RandomState>,
+    store: Arc<Store>,
 }
 
 impl Cache {
-    /// A cache of at most `budget_bytes`.
-    pub(super) fn new(budget_bytes: u64) -> Self {
-        let likely_entries = usize::try_from(budget_bytes / (16 * 1024))
-            .unwrap_or(usize::MAX)
-            .max(16);
+    /// A worker that knows no names yet.
+    pub(super) fn new(store: Arc<Store>) -> Self {
         Cache {
-            slots: unsync::Cache::with(
-                likely_entries,
-                budget_bytes,
-                Weight,
+            known: unsync::Cache::with(
+                MOST_NAMES,
+                MOST_NAMES as u64,
+                UnitWeighter,
                 RandomState::default(),
                 DefaultLifecycle::default(),
             ),
+            store,
         }
     }
 
-    pub(super) fn look_up(&self, host: HostId, name: &[u8], now: Now) -> Lookup {
-        let Some(slot) = self.slots.get(&KeyRef { host, name }) else {
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn look_up(&mut self, host: HostId, name: &[u8], now: Now) -> Lookup {
+        if let Some(known) = self.known.get(&KeyRef { host, name })
+            && known.freshness.is_young(now)
+            && let Some(entry) = known.entry.upgrade()
+            && !entry.is_outdated()
+        {
+            return Lookup::Fresh(entry);
+        }
+        self.look_in_store(host, name, now)
+    }
+
+    #[cold]
+    fn look_in_store(&mut self, host: HostId, name: &[u8], now: Now) -> Lookup {
+        let Some(slot) = self.store.get(host, name) else {
             return Lookup::Absent;
         };
-        let entry = slot.entry.clone();
-        match now.saturating_sub(slot.checked) {
-            age if age < REFRESH_AFTER => Lookup::Fresh(entry),
-            age if age < MAX_AGE => Lookup::Aging(entry),
-            _ => Lookup::Stale(entry),
+        let freshness = &slot.freshness;
+        if slot.entry.is_outdated() {
+            Lookup::Stale(slot)
+        } else if freshness.is_young(now) || freshness.is_quiet(now) {
+            self.know(host, &slot);
+            Lookup::Fresh(slot.entry)
+        } else if freshness.is_over(now) {
+            Lookup::Stale(slot)
+        } else {
+            let is_due = freshness.claim(now);
+            Lookup::Aging(slot, is_due)
         }
     }
 
-    /// Keeps `entry` as the truth at `checked`.
-    pub(super) fn insert(&mut self, host: HostId, name: Arc<[u8]>, entry: Rc<Entry>, checked: Now) {
-        let key = Key { host, name };
-        self.slots.insert(key, Slot { entry, checked });
-    }
-
-    /// Gives the descriptors of the files kept open back, except those that connections still read from.
-    pub(super) fn release_files(&mut self) {
-        let keeps_file = |entry: &Entry| {
-            let mut parts = entry.representations();
-            parts.any(|part| matches!(part.body, Body::Open(_)))
+    /// Takes note of an entry of the store.
+    pub(super) fn know(&mut self, host: HostId, slot: &Slot) {
+        let name = slot.name.clone();
+        let known = Known {
+            entry: Arc::downgrade(&slot.entry),
+            freshness: slot.freshness.clone(),
         };
-        self.slots.retain(|_, slot| !keeps_file(&slot.entry));
-    }
-
-    /// Bytes that the entries weigh together.
-    pub(super) fn weight_bytes(&self) -> u64 {
-        self.slots.weight()
+        self.known.insert(Key { host, name }, known);
     }
 }

@@ -75,6 +75,25 @@ impl Entry {
         }
     }
 
+    /// Whether a file that it has open is known to hold another version by now.
+    pub(super) fn is_outdated(&self) -> bool {
+        match self {
+            Entry::File(file) => file.is_outdated(),
+            _ => false,
+        }
+    }
+
+    /// Whether both are the same versions of a file and its sidecars, beyond doubt.
+    pub(super) fn is_same_as(&self, other: &Entry) -> bool {
+        let known = self.known();
+        known.is_some() && known == other.known() && !self.is_made() && !other.is_made()
+    }
+
+    /// Whether it is a listing, which changes without its directory.
+    fn is_made(&self) -> bool {
+        matches!(self, Entry::File(file) if file.identity.made)
+    }
+
     /// The representations that it has, if it is a file.
     pub(super) fn representations(&self) -> impl Iterator<Item = &Representation> {
         let file = match self {
@@ -166,15 +185,23 @@ impl File {
         std::iter::once(&self.identity).chain(&self.variants)
     }
 
+    fn is_outdated(&self) -> bool {
+        // Beside a file in memory there is none that is open, as a rule.
+        let is_outdated =
+            |part: &Representation| matches!(&part.body, Body::Open(file) if file.is_outdated());
+        matches!(self.identity.body, Body::Open(_)) && self.representations().any(is_outdated)
+    }
+
     fn known(&self) -> Option<Versions> {
         let mut versions = Versions::new(self.identity.validator);
         let sidecars = self.variants.iter().filter(|variant| !variant.made);
         for variant in sidecars {
             versions.add(variant.coding, variant.validator);
         }
-        self.representations()
-            .all(|representation| representation.settled)
-            .then_some(versions)
+        let is_settled = self
+            .representations()
+            .all(|representation| representation.settled);
+        (is_settled && !self.is_outdated()).then_some(versions)
     }
 }
 

@@ -1,14 +1,16 @@
 //! The blocking half: opening and reading files beneath the root. Loaders run this; nothing else does.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, openat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::buffers::Buffers;
@@ -18,15 +20,19 @@ use super::headers::Fields;
 use super::listing::View;
 use super::mounts::DeviceId;
 use super::settings::{Compress, Settings};
-use super::version::{Loaded, Validator, Versions};
+use super::version::{Loaded, Validator, Versions, look};
 use super::{beneath, compress, directory};
 
 /// Files up to this length are kept whole in memory; longer ones are read in chunks as they are sent. Most of a page's
 /// parts are smaller, and a connection never waits for the disk while it sends one.
 pub const CACHED_FILE_BYTES: u64 = 256 * 1024;
 
-/// Tries at a file that shrinks while it is read, before it counts as failed.
+/// Tries at a file that changes while it is read, before it counts as failed.
 const ATTEMPTS: usize = 4;
+
+/// The steps in which the kernel's clock of files moves, if they are long. Of two changes within one both may have the
+/// same time: before it is over, that does not tell a version from the next one.
+const TICK: Duration = Duration::from_millis(10);
 
 /// The root cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +74,11 @@ impl Root {
         }
     }
 
+    /// The directory itself.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
     /// The same directory with other settings than the default ones.
     pub fn with(self, settings: Settings) -> Self {
         Root { settings, ..self }
@@ -89,18 +100,27 @@ impl Root {
     }
 }
 
-/// An open regular file that chunks are read from.
+/// An open regular file that chunks of one version are read from.
 #[derive(Debug)]
 pub struct OpenFile {
     fd: OwnedFd,
     buffers: Buffers,
-    device: DeviceId,
+    /// The version. The time of the last change of status (ctime) is no part of it: that changes with a new name or none
+    /// any more, and with permissions, and no byte does.
+    validator: Validator,
+    /// Whether a read has found another one.
+    is_outdated: AtomicBool,
 }
 
 impl OpenFile {
     /// The device of its file system.
     pub(super) fn device(&self) -> DeviceId {
-        self.device
+        self.validator.device
+    }
+
+    /// Whether it is known to hold another version by now.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Relaxed)
     }
 }
 
@@ -176,6 +196,17 @@ fn index(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Found, Fo
 }
 
 fn look_up(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Found, Found> {
+    for _ in 0..ATTEMPTS {
+        if let Some(found) = look_once(root, name, known)? {
+            return Ok(found);
+        }
+    }
+    Err(Found::Failed(io::ErrorKind::ResourceBusy))
+}
+
+/// Nothing if the file changed while it was read. Whoever tries again must open it again: file systems elsewhere forget
+/// then what they had of its content.
+fn look_once(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Option<Found>, Found> {
     let read_at = SystemTime::now();
     let file = Regular::open(root, name)?;
     let sidecars = sidecars(root, name, &file.validator);
@@ -184,24 +215,26 @@ fn look_up(root: &Root, name: &[u8], known: Option<&Versions>) -> Result<Found, 
         versions.add(*coding, sidecar.validator);
     }
     if known == Some(&versions) {
-        return Ok(Found::Unchanged);
+        return Ok(Some(Found::Unchanged));
     }
-    let identity = file.load()?;
+    let Some(identity) = file.load()? else {
+        return Ok(None);
+    };
     let mut variants: Vec<_> = sidecars
         .into_iter()
-        .filter_map(|(coding, sidecar)| Some((coding, sidecar.load().ok()?)))
+        .filter_map(|(coding, sidecar)| Some((coding, sidecar.load().ok()??)))
         .collect();
     let media_type = root.settings.media_types.of(name);
     if variants.is_empty() {
         variants = compressed(root, &media_type, &identity);
     }
-    Ok(Found::File {
+    Ok(Some(Found::File {
         identity: Box::new(identity),
         variants,
         media_type,
         fields: root.settings.headers.of(name),
         read_at,
-    })
+    }))
 }
 
 /// Variants of a file that nobody has put any beside. What is read in chunks stays as it is.
@@ -240,7 +273,6 @@ fn sidecars(root: &Root, name: &[u8], original: &Validator) -> Vec<(Coding, Regu
 struct Regular {
     fd: OwnedFd,
     buffers: Buffers,
-    device: DeviceId,
     validator: Validator,
 }
 
@@ -248,43 +280,51 @@ impl Regular {
     /// Opens `name` beneath `root`; what stands there instead is an error.
     fn open(root: &Root, name: &[u8]) -> Result<Self, Found> {
         let fd = open_beneath(root, name)?;
-        let stat = fstat(&fd)?;
-        match FileType::from_raw_mode(stat.st_mode) {
+        let (file_type, mut validator) = look(&fd)?;
+        if let Some(rest) = rest_of_tick(&validator) {
+            sleep(rest);
+            validator = look(&fd)?.1;
+        }
+        match file_type {
             FileType::RegularFile => Ok(Regular {
                 fd,
                 buffers: root.buffers.clone(),
-                device: stat.st_dev,
-                validator: Validator::of(&stat),
+                validator,
             }),
             FileType::Directory => Err(Found::Directory),
             _ => Err(Found::NotFound),
         }
     }
 
-    /// Reads it if it is small.
-    fn load(mut self) -> Result<Loaded, Found> {
-        for _ in 0..ATTEMPTS {
-            let validator = self.validator;
-            if validator.size_bytes > CACHED_FILE_BYTES {
-                let body = Body::Open(Arc::new(OpenFile {
-                    fd: self.fd,
-                    buffers: self.buffers,
-                    device: self.device,
-                }));
-                return Ok(Loaded::own(validator, body));
-            }
-            let len = validator.size_bytes as usize;
-            match read_exact(&self.fd, 0, len, Vec::with_capacity(len)) {
-                Ok(bytes) => {
-                    let body = Body::Memory(Bytes::from(bytes));
-                    return Ok(Loaded::own(validator, body));
-                }
-                Err(ReadError::Shrank) => self.validator = Validator::of(&fstat(&self.fd)?),
-                Err(ReadError::Io(kind)) => return Err(Found::Failed(kind)),
-            }
+    /// Reads it if it is small; nothing if it changed meanwhile.
+    fn load(self) -> Result<Option<Loaded>, Found> {
+        let file = OpenFile {
+            fd: self.fd,
+            buffers: self.buffers,
+            validator: self.validator,
+            is_outdated: AtomicBool::new(false),
+        };
+        if self.validator.size_bytes > CACHED_FILE_BYTES {
+            let body = Body::Open(Arc::new(file));
+            return Ok(Some(Loaded::own(self.validator, body)));
         }
-        Err(Found::Failed(io::ErrorKind::UnexpectedEof))
+        let len = self.validator.size_bytes as usize;
+        match read_version(&file, 0, len, Vec::with_capacity(len)) {
+            Ok(bytes) => {
+                let body = Body::Memory(Bytes::from(bytes));
+                Ok(Some(Loaded::own(self.validator, body)))
+            }
+            Err(ReadError::Shrank | ReadError::Changed) => Ok(None),
+            Err(ReadError::Io(kind)) => Err(Found::Failed(kind)),
+        }
     }
+}
+
+/// How long the tick lasts in which this version was made, if it is not over.
+fn rest_of_tick(version: &Validator) -> Option<Duration> {
+    let age = SystemTime::now().duration_since(version.modified());
+    // What seems to be from the future is by another clock.
+    TICK.checked_sub(age.ok()?).filter(|rest| !rest.is_zero())
 }
 
 /// Opens `name` without ever leaving the root: not by `..`, not by a symbolic link unless all are followed.
@@ -297,17 +337,38 @@ pub(super) fn open_beneath(root: &Root, name: &[u8]) -> Result<OwnedFd, Errno> {
 pub enum ReadError {
     /// The file ends earlier than it did.
     Shrank,
+    /// It has been modified, so that these bytes may be of another version.
+    Changed,
     /// An input/output error.
     Io(io::ErrorKind),
 }
 
-/// Reads `len` bytes at `offset`, all of them or none.
+/// Reads `len` bytes at `offset`, all of them or none, and of the version that was opened.
 ///
 /// # Errors
-/// The file no longer reaches that far, or cannot be read.
+/// The file no longer reaches that far, is no longer that version, or cannot be read.
 pub fn read(file: &OpenFile, offset: u64, len: usize) -> Result<Bytes, ReadError> {
-    let bytes = read_exact(&file.fd, offset, len, file.buffers.take(len))?;
-    Ok(file.buffers.share(bytes))
+    let bytes = read_version(file, offset, len, file.buffers.take(len));
+    if let Err(ReadError::Shrank | ReadError::Changed) = bytes {
+        file.is_outdated.store(true, Ordering::Relaxed);
+    }
+    Ok(file.buffers.share(bytes?))
+}
+
+/// Reads into `bytes`, which is empty and has room for them, what is of the version that was opened.
+fn read_version(
+    file: &OpenFile,
+    offset: u64,
+    len: usize,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, ReadError> {
+    let bytes = read_exact(&file.fd, offset, len, bytes)?;
+    // Asked afterwards: a writer changes the time first, then the bytes.
+    match look(&file.fd) {
+        Ok((_, validator)) if validator == file.validator => Ok(bytes),
+        Ok(_) => Err(ReadError::Changed),
+        Err(errno) => Err(ReadError::Io(io::Error::from(errno).kind())),
+    }
 }
 
 /// Reads into `bytes`, which is empty and has room for them.

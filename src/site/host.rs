@@ -1,11 +1,13 @@
 //! Which host a file is of, the roots of all hosts, and what is mounted beneath them.
 
 use std::fs;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::files::Root;
 use super::mounts::{DeviceId, Mounts};
+use super::watches::Watches;
 
 /// How old the list of mounts may be.
 const MOUNTS_AGE: Duration = Duration::from_secs(1);
@@ -29,6 +31,7 @@ impl HostId {
 pub struct Roots {
     roots: Vec<Root>,
     listed: Mutex<Listed>,
+    watches: Option<Watches>,
 }
 
 /// What was mounted when that was last looked at.
@@ -47,9 +50,23 @@ impl Roots {
         let roots = Roots {
             roots,
             listed: Mutex::default(),
+            watches: None,
         };
         roots.look_at_mounts();
         roots
+    }
+
+    /// From now on directories are watched, where that can be, and files in them looked at less often.
+    ///
+    /// # Errors
+    /// The kernel lends no descriptor or thread for it.
+    pub fn watch(&mut self) -> io::Result<()> {
+        self.watches = Some(Watches::start()?);
+        Ok(())
+    }
+
+    pub(super) fn watches(&self) -> Option<&Watches> {
+        self.watches.as_ref()
     }
 
     /// That of `host`.
@@ -82,6 +99,11 @@ impl Roots {
         let mounts = self.roots.iter().map(parse).collect();
         let mut listed = self.listed();
         (listed.mountinfo, listed.mounts) = (mountinfo, mounts);
+        drop(listed);
+        // What is mounted over a directory hides it, and nothing has happened in it.
+        if let Some(watches) = &self.watches {
+            watches.disturb();
+        }
     }
 
     /// Held for moments only.

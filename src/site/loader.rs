@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::files::{self, Found, OpenFile, ReadError};
+use super::files::{self, Found, OpenFile, ReadError, Root};
 use super::host::{HostId, Roots};
 use super::version::Versions;
+use super::watches::{Quiet, Watches, is_bound};
 use super::{Now, Waiter};
 use crate::password::Question;
 
@@ -58,6 +59,8 @@ pub enum Done {
         name: Arc<[u8]>,
         /// What it stands for.
         found: Found,
+        /// As long as this lasts it stands for the same.
+        quiet: Option<Quiet>,
     },
     /// A chunk was read.
     Read {
@@ -84,11 +87,16 @@ impl Job {
             Job::Open {
                 host, name, known, ..
             } => {
-                let found = match roots.get(host) {
-                    Some(root) => files::open(root, &name, known.as_deref()),
-                    None => Found::NotFound,
+                let (found, quiet) = match roots.get(host) {
+                    Some(root) => look(root, roots.watches(), &name, known.as_deref()),
+                    None => (Found::NotFound, None),
                 };
-                Done::Open { host, name, found }
+                Done::Open {
+                    host,
+                    name,
+                    found,
+                    quiet,
+                }
             }
             Job::Read {
                 waiter,
@@ -123,6 +131,7 @@ impl Job {
                 host: *host,
                 name: name.clone(),
                 found: Found::Failed(why),
+                quiet: None,
             },
             Job::Read { waiter, offset, .. } => Done::Read {
                 waiter: *waiter,
@@ -135,6 +144,27 @@ impl Job {
             },
         }
     }
+}
+
+/// Looks a name up. What was there before, and so is in demand, is watched from before the look on.
+fn look(
+    root: &Root,
+    watches: Option<&Watches>,
+    name: &[u8],
+    known: Option<&Versions>,
+) -> (Found, Option<Quiet>) {
+    let file = match (
+        name.ends_with(b"/") || name.is_empty(),
+        &root.settings.index[..],
+    ) {
+        (true, [first, ..]) => [name, first.as_bytes()].concat(),
+        _ => name.to_vec(),
+    };
+    let watched = watches.zip(known);
+    let watched = watched.and_then(|(watches, known)| Some((watches.watch(root, &file)?, known)));
+    let found = files::open(root, name, known);
+    let quiet = watched.filter(|(_, known)| is_bound(root, &file, &found, known));
+    (found, quiet.map(|(quiet, _)| quiet))
 }
 
 /// Where jobs are done. Neither call ever blocks.

@@ -4,9 +4,11 @@
 //! and has a [`Loader`] look at the file system, off the packet thread. [`Site::poll`] hands out what has come back.
 //! Nothing here blocks except what loaders do in their own threads, and time is always an argument.
 //!
-//! An entry may be served for [`MAX_AGE`] after the file system was last looked at. One in steady demand is
-//! looked at anew from [`REFRESH_AFTER`] on while it is still served, so it never makes anybody wait; if the file
-//! is unchanged only the time moves. Names that stand for nothing are remembered in the same way.
+//! An entry may be served for [`Limits::revalidate`] after the file system was last looked at. One in steady demand is
+//! looked at anew from half that age on while it is still served, so it never makes anybody wait; if the file
+//! is unchanged only the time moves. Names that stand for nothing are remembered in the same way. Entries are in a
+//! [`Store`], which the sites of all workers share; each site knows the way to those that it is asked for.
+//! Where the kernel tells of changes, looks are spared as long as it tells of none ([`Roots::watch`]).
 //!
 //! A file is found together with its sidecars, which hold the same in other codings; when it has none, text is
 //! compressed. All that is one entry, and the request decides which of its representations is sent.
@@ -14,7 +16,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::rc::Rc;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +43,11 @@ pub mod prefixes;
 pub mod resolve;
 pub mod rules;
 mod settings;
+mod store;
 mod turns;
 mod verify;
 mod version;
+mod watches;
 
 pub use cache::{MAX_AGE, REFRESH_AFTER};
 pub use coding::Coding;
@@ -58,9 +62,12 @@ pub use loader::{Done, InlineLoader, Job, Loader};
 pub use media_type::{MediaTypeError, MediaTypes};
 pub use pool::{MAX_JOBS, PoolLoader};
 pub use settings::{Compress, Settings};
+pub use store::Store;
 pub use version::{Loaded, Validator, Versions};
+pub use watches::Quiet;
 
 use cache::{Cache, Lookup};
+use store::Slot;
 use verify::Verifications;
 
 /// Monotonic time since an arbitrary start.
@@ -73,18 +80,21 @@ pub type Now = Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Waiter(pub u64);
 
-/// How much a site may hold.
-#[derive(Debug, Clone, Copy)]
+/// How much may be held, and how long it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Entries in memory, in bytes.
     pub cache_bytes: u64,
+    /// How long after a look at the file system what it found may be served; zero: each request has it looked at.
+    pub revalidate: Duration,
 }
 
 impl Default for Limits {
-    /// 64 MiB, enough for the hot part of most sites.
+    /// 256 MiB, enough for the hot part of most sites, and [`MAX_AGE`].
     fn default() -> Self {
         Limits {
-            cache_bytes: 64 * 1024 * 1024,
+            cache_bytes: 256 * 1024 * 1024,
+            revalidate: MAX_AGE,
         }
     }
 }
@@ -93,7 +103,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub enum Find {
     /// It is in memory.
-    Ready(Rc<Entry>),
+    Ready(Arc<Entry>),
     /// [`Event::Entry`] will bring it.
     Pending,
     /// The loader has too much to do: ask again later.
@@ -108,7 +118,7 @@ pub enum Event {
         /// Who waited.
         waiter: Waiter,
         /// What the name stands for.
-        entry: Rc<Entry>,
+        entry: Arc<Entry>,
     },
     /// A chunk that [`Site::read`] was asked for.
     Chunk {
@@ -145,10 +155,14 @@ impl Event {
 #[derive(Debug)]
 struct Check {
     started: Now,
-    /// The entry that the check may confirm; kept here because the cache may drop it meanwhile.
-    known: Option<Rc<Entry>>,
+    /// The entry that the check may confirm; kept here because the store may drop it meanwhile.
+    known: Option<Slot>,
     /// Everybody who asked for the name since: one job serves them all.
     waiters: Vec<Waiter>,
+    /// Those who asked so long after it started that it would tell them too old a truth: the next one is for them.
+    late: Vec<Waiter>,
+    /// When the last of these asked.
+    late_at: Now,
 }
 
 /// The files beneath the roots of all hosts, as one worker sees them.
@@ -165,11 +179,16 @@ pub struct Site<L> {
 }
 
 impl<L: Loader> Site<L> {
-    /// A site whose files `loader` gets.
+    /// A site whose files `loader` gets, and nobody else.
     pub fn new(loader: L, limits: Limits) -> Self {
+        Site::sharing(Arc::new(Store::new(limits)), loader)
+    }
+
+    /// A site with its entries in `store`, beside other sites of the same roots and with the same time.
+    pub fn sharing(store: Arc<Store>, loader: L) -> Self {
         Site {
             loader,
-            cache: Cache::new(limits.cache_bytes),
+            cache: Cache::new(store),
             checks: Vec::new(),
             verifications: Verifications::default(),
             events: VecDeque::new(),
@@ -181,12 +200,14 @@ impl<L: Loader> Site<L> {
     pub fn find(&mut self, host: HostId, name: &[u8], waiter: Waiter, now: Now) -> Find {
         match self.cache.look_up(host, name, now) {
             Lookup::Fresh(entry) => Find::Ready(entry),
-            Lookup::Aging(entry) => {
-                // When the loader refuses, the next hit tries again.
-                self.check(host, name, Some(entry.clone()), None, now);
-                Find::Ready(entry)
+            Lookup::Aging(slot, is_due) => {
+                if is_due && !self.check(host, name, Some(&slot), None, now) {
+                    // The next hit tries again.
+                    slot.freshness.give_up();
+                }
+                Find::Ready(slot.entry)
             }
-            Lookup::Stale(entry) => self.wait_for(host, name, Some(entry), waiter, now),
+            Lookup::Stale(slot) => self.wait_for(host, name, Some(&slot), waiter, now),
             Lookup::Absent => self.wait_for(host, name, None, waiter, now),
         }
     }
@@ -219,7 +240,12 @@ impl<L: Loader> Site<L> {
 
     fn take(&mut self, done: Done) {
         match done {
-            Done::Open { host, name, found } => self.finish_check(host, name, found),
+            Done::Open {
+                host,
+                name,
+                found,
+                quiet,
+            } => self.finish_check(host, name, found, quiet),
             Done::Read {
                 waiter,
                 offset,
@@ -248,6 +274,7 @@ impl<L: Loader> Site<L> {
     pub fn forget(&mut self, waiter: Waiter) {
         for check in self.checks.iter_mut().flat_map(HashMap::values_mut) {
             check.waiters.retain(|&other| other != waiter);
+            check.late.retain(|&other| other != waiter);
         }
         self.loader.forget(waiter);
         self.verifications.forget(waiter);
@@ -260,9 +287,9 @@ impl<L: Loader> Site<L> {
         half(0) << 64 | half(1)
     }
 
-    /// Bytes that the entries in memory weigh together.
+    /// Bytes that the entries in memory weigh together, those of other sites included.
     pub fn cached_bytes(&self) -> u64 {
-        self.cache.weight_bytes()
+        self.cache.store().weight_bytes()
     }
 
     /// The loader.
@@ -274,7 +301,7 @@ impl<L: Loader> Site<L> {
         &mut self,
         host: HostId,
         name: &[u8],
-        known: Option<Rc<Entry>>,
+        known: Option<&Slot>,
         waiter: Waiter,
         now: Now,
     ) -> Find {
@@ -290,7 +317,7 @@ impl<L: Loader> Site<L> {
         &mut self,
         host: HostId,
         name: &[u8],
-        known: Option<Rc<Entry>>,
+        known: Option<&Slot>,
         waiter: Option<Waiter>,
         now: Now,
     ) -> bool {
@@ -299,52 +326,93 @@ impl<L: Loader> Site<L> {
         }
         let checks = &mut self.checks[host.index()];
         if let Some(check) = checks.get_mut(name) {
-            check.waiters.extend(waiter);
+            if now.saturating_sub(check.started) < self.cache.store().max_age() {
+                check.waiters.extend(waiter);
+            } else {
+                check.late.extend(waiter);
+                check.late_at = now;
+            }
             return true;
         }
-        let name: Arc<[u8]> = name.into();
-        let versions = known.as_ref().and_then(|entry| entry.known()).map(Box::new);
-        if self
-            .loader
-            .submit(Job::Open {
-                waiter,
-                host,
-                name: name.clone(),
-                known: versions,
-            })
-            .is_err()
-        {
+        let name = known.map_or_else(|| name.into(), |slot| slot.name.clone());
+        let versions = known.and_then(|slot| slot.entry.known()).map(Box::new);
+        let job = Job::Open {
+            waiter,
+            host,
+            name: name.clone(),
+            known: versions,
+        };
+        if self.loader.submit(job).is_err() {
             return false;
         }
-        checks.insert(
-            name,
-            Check {
-                started: now,
-                known,
-                waiters: waiter.into_iter().collect(),
-            },
-        );
+        let check = Check {
+            started: now,
+            known: known.cloned(),
+            waiters: waiter.into_iter().collect(),
+            late: Vec::new(),
+            late_at: Now::ZERO,
+        };
+        checks.insert(name, check);
         true
     }
 
-    fn finish_check(&mut self, host: HostId, name: Arc<[u8]>, found: Found) {
+    fn finish_check(&mut self, host: HostId, name: Arc<[u8]>, found: Found, quiet: Option<Quiet>) {
         let checks = self.checks.get_mut(host.index());
-        let Some(check) = checks.and_then(|checks| checks.remove(&name)) else {
+        let Some(mut check) = checks.and_then(|checks| checks.remove(&name)) else {
             return;
         };
-        let entry = Entry::from_found(found).map(Rc::new).or(check.known);
-        let Some(entry) = entry else {
+        let late = mem::take(&mut check.late);
+        let Some(slot) = self.settle(host, &name, found, &check) else {
             return; // "unchanged" is never said of what was not known
         };
-        if let Entry::Failed(why) = *entry
+        if let Some(quiet) = quiet {
+            slot.freshness.watch(quiet, check.started);
+        }
+        self.cache.know(host, &slot);
+        self.hand_out(check.waiters, &slot.entry);
+        // Who asked while the file system did not answer has that answer.
+        let is_answered = !matches!(*slot.entry, Entry::Failed(io::ErrorKind::TimedOut));
+        let is_checked = is_answered
+            && !late.is_empty()
+            && self.check(
+                host,
+                &name,
+                Some(&slot),
+                late.first().copied(),
+                check.late_at,
+            );
+        match self.checks[host.index()].get_mut(&name) {
+            Some(check) if is_checked => check.waiters = late,
+            _ => self.hand_out(late, &slot.entry),
+        }
+    }
+
+    /// Keeps what a look has found.
+    fn settle(
+        &mut self,
+        host: HostId,
+        name: &Arc<[u8]>,
+        found: Found,
+        check: &Check,
+    ) -> Option<Slot> {
+        let store = self.cache.store();
+        // The file was looked at after the check had started: counting from its start never overstates freshness.
+        let Some(entry) = Entry::from_found(found) else {
+            let slot = check.known.clone()?;
+            store.confirm(host, &slot, check.started);
+            return Some(slot);
+        };
+        if let Entry::Failed(why) = entry
             && why != io::ErrorKind::TimedOut
         {
             // Perhaps for want of descriptors, which files kept open would withhold for ever.
-            self.cache.release_files();
+            store.release_files();
         }
-        // The file was looked at after the check had started: counting from its start never overstates freshness.
-        self.cache.insert(host, name, entry.clone(), check.started);
-        let events = check.waiters.into_iter().map(|waiter| Event::Entry {
+        Some(store.insert(host, name.clone(), Arc::new(entry), check.started))
+    }
+
+    fn hand_out(&mut self, waiters: Vec<Waiter>, entry: &Arc<Entry>) {
+        let events = waiters.into_iter().map(|waiter| Event::Entry {
             waiter,
             entry: entry.clone(),
         });

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use rustix::fs::Stat;
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, FileType, Stat, Statx, StatxFlags, fstat, makedev, statx};
+use rustix::io::Errno;
 
 use super::coding::Coding;
 use super::compress;
@@ -36,6 +38,16 @@ impl Validator {
             size_bytes: stat.st_size.max(0) as u64,
             inode: stat.st_ino as u64,
             device: stat.st_dev as u64,
+        }
+    }
+
+    fn of_extended(stat: &Statx) -> Self {
+        Validator {
+            mtime_s: stat.stx_mtime.tv_sec,
+            mtime_ns: stat.stx_mtime.tv_nsec,
+            size_bytes: stat.stx_size,
+            inode: stat.stx_ino,
+            device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
         }
     }
 
@@ -76,6 +88,26 @@ impl Validator {
     }
 }
 
+/// What an open file is, and which version of it there is now. A file system elsewhere is asked itself: what this
+/// machine remembers of it may be older than the bytes that a read gets.
+pub(super) fn look(file: impl AsFd) -> Result<(FileType, Validator), Errno> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    let wanted = StatxFlags::TYPE | StatxFlags::MTIME | StatxFlags::SIZE | StatxFlags::INO;
+    match statx(&file, c"", flags, wanted) {
+        Ok(stat) => {
+            let file_type = FileType::from_raw_mode(stat.stx_mode.into());
+            Ok((file_type, Validator::of_extended(&stat)))
+        }
+        // Filters of system calls may not know this one.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let stat = fstat(&file)?;
+            let file_type = FileType::from_raw_mode(stat.st_mode);
+            Ok((file_type, Validator::of(&stat)))
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
 /// What tells one state of a file and its sidecars from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
@@ -91,6 +123,11 @@ impl Versions {
             identity,
             sidecars: [None; Coding::COMPRESSED.len()],
         }
+    }
+
+    /// That of the file itself.
+    pub(super) fn identity(&self) -> Validator {
+        self.identity
     }
 
     /// Adds the sidecar in `coding`.

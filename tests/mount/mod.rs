@@ -2,7 +2,8 @@
 //! delays, fails, hangs, changes and drops them when told so. Needs root and /dev/fuse.
 //!
 //! What waits does so in a thread of its own, so that one file that hangs does not keep
-//! the others. The kernel is told to remember nothing: each look reaches the file system.
+//! the others. The kernel is told to remember nothing, unless a test says otherwise: each
+//! look reaches the file system.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use fuser::{
@@ -116,6 +117,8 @@ struct State {
     names: BTreeMap<OsString, u64>,
     last_ino: u64,
     troubles: HashMap<(Op, Option<OsString>), Trouble>,
+    /// How long the kernel may believe sizes and times.
+    remembered: Duration,
     /// How often each was done.
     counts: HashMap<Op, u64>,
 }
@@ -186,6 +189,11 @@ impl Files {
         let key = (op, name.map(OsString::from));
         self.state().troubles.insert(key, trouble);
         self.0.changed.notify_all();
+    }
+
+    /// The kernel may believe sizes and times for so long, and so not ask for them.
+    pub fn remember(&self, time: Duration) {
+        self.state().remembered = time;
     }
 
     /// Ends all trouble; what hung goes on.
@@ -320,15 +328,13 @@ fn attributes(ino: u64, kind: FileType, size: u64, time: SystemTime) -> FileAttr
     }
 }
 
-/// Nothing is to be remembered.
-const NOT_AT_ALL: Duration = Duration::ZERO;
-
 impl Filesystem for Files {
     fn lookup(&self, _: &Request, _parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (files, name) = (self.clone(), name.to_owned());
         self.when(Op::LookUp, Some(name.clone()), 0, move |can| {
+            let remembered = files.state().remembered;
             match can.and_then(|()| files.state().named(&name)) {
-                Ok(attributes) => reply.entry(&NOT_AT_ALL, &attributes, Generation(0)),
+                Ok(attributes) => reply.entry(&remembered, &attributes, Generation(0)),
                 Err(errno) => reply.error(errno),
             }
         });
@@ -337,10 +343,11 @@ impl Filesystem for Files {
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         // The directory itself never makes trouble: who lists the root sees it.
         let (files, name) = (self.clone(), self.state().name_of(ino.0));
+        let remembered = self.state().remembered;
         let answer = move |can: Result<(), Errno>| match can
             .and_then(|()| files.state().attributes(ino.0))
         {
-            Ok(attributes) => reply.attr(&NOT_AT_ALL, &attributes),
+            Ok(attributes) => reply.attr(&remembered, &attributes),
             Err(errno) => reply.error(errno),
         };
         match name {

@@ -27,7 +27,7 @@ pub const MODERN: [u8; 20] = [
 /// A server and everything that its clients share.
 pub struct Host {
     pub lab: Lab,
-    _root: tempfile::TempDir,
+    pub root: tempfile::TempDir,
 }
 
 impl Host {
@@ -55,7 +55,7 @@ impl Host {
         std::fs::write(root.path().join("big"), vec![b'x'; BIG_BYTES]).expect("writing a file");
         let mut lab = Lab::new(root.path(), Impairments::NONE, 1);
         lab.stack = stack_with(root.path(), config, body_bytes);
-        Host { lab, _root: root }
+        Host { lab, root }
     }
 
     pub fn counters(&self) -> NetCounters {

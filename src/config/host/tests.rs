@@ -396,7 +396,7 @@ fn what_is_answered_elsewhere() {
     let services = |host: &Host| -> Vec<String> {
         let describe = |service: &super::Service| match &service.work {
             Work::Proxy(to) => format!("{} to {to}", service.path),
-            Work::Store { max_bytes, .. } => format!("{} up to {max_bytes}", service.path),
+            Work::Upload { max_bytes, .. } => format!("{} up to {max_bytes}", service.path),
         };
         host.services.iter().map(describe).collect()
     };

@@ -29,7 +29,7 @@ const AT_ONCE: usize = 8;
 
 /// Where files are put beneath one prefix.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct Inbox {
     roots: Arc<Roots>,
     max_bytes: u64,
     limit: Duration,
@@ -67,10 +67,10 @@ enum Done {
     Deleted,
 }
 
-impl Store {
+impl Inbox {
     /// Files of at most `max_bytes` beneath `roots`; each step of the file system may take `limit`.
-    pub fn new(roots: Arc<Roots>, max_bytes: u64, limit: Duration) -> Store {
-        Store {
+    pub fn new(roots: Arc<Roots>, max_bytes: u64, limit: Duration) -> Inbox {
+        Inbox {
             roots,
             max_bytes,
             limit,

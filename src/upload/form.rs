@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::place::Place;
-use super::{Done, Refusal, Store};
+use super::{Done, Inbox, Refusal};
 use crate::exchange::{Body, Broken, Call, Said, Voice};
 use crate::http::Status;
 use crate::http::wishes::Wishes;
@@ -20,7 +20,7 @@ pub(super) fn boundary<'b>(mut content_type: impl Iterator<Item = &'b [u8]>) -> 
     multer::parse_boundary(text).ok()
 }
 
-impl Store {
+impl Inbox {
     /// Puts the files of a form beneath the directory that it is sent to, all of them when all are there.
     pub(super) async fn take_form(
         &self,
