@@ -11,8 +11,10 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// What both ends look at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// As long as one of them lives, the exchange counts.
+    _count: Arc<()>,
     /// The request's body is complete: that no more comes means no break.
     is_whole: AtomicBool,
     /// The bell was rung, and nobody has looked since.
@@ -32,12 +34,17 @@ impl Bell {
         waiter: Waiter,
         ready: ReadySender<Waiter>,
         wake: Arc<dyn Fn() + Send + Sync>,
+        count: Arc<()>,
     ) -> Bell {
         Bell {
             waiter,
             ready,
             wake,
-            shared: Arc::default(),
+            shared: Arc::new(Shared {
+                _count: count,
+                is_whole: AtomicBool::new(false),
+                is_rung: AtomicBool::new(false),
+            }),
         }
     }
 
@@ -77,7 +84,6 @@ pub struct Exchange {
     pieces: Option<Sender<Bytes>>,
     said: Receiver<Said>,
     shared: Arc<Shared>,
-    _count: Arc<Arc<()>>,
 }
 
 /// What the connection hears from the task.
@@ -185,7 +191,6 @@ pub struct Voice {
     // In this order: who hears the bell finds the channel closed.
     said: Sender<Said>,
     bell: Bell,
-    _count: Arc<Arc<()>>,
 }
 
 /// The client has gone.
@@ -211,27 +216,20 @@ impl Voice {
 }
 
 /// The two ends of a new exchange.
-pub(super) fn pair(bell: Bell, count: Arc<()>) -> (Exchange, Side) {
-    // One of them, however many ends there are.
-    let count = Arc::new(count);
+pub(super) fn pair(bell: Bell) -> (Exchange, Side) {
     let (pieces, body) = channel(PIECES);
     let (voice, said) = channel(PIECES);
     let exchange = Exchange {
         pieces: Some(pieces),
         said,
         shared: bell.shared.clone(),
-        _count: count.clone(),
     };
     let side = Side {
         body: Body {
             pieces: body,
             bell: bell.again(),
         },
-        voice: Voice {
-            said: voice,
-            bell,
-            _count: count,
-        },
+        voice: Voice { said: voice, bell },
     };
     (exchange, side)
 }

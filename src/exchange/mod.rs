@@ -118,8 +118,8 @@ impl Exchanges {
         if self.running() >= self.most {
             return Err(TooMany);
         }
-        let bell = Bell::new(waiter, self.ready.0.clone(), self.wake.clone());
-        let (exchange, side) = ends::pair(bell, self.count.clone());
+        let (ready, wake) = (self.ready.0.clone(), self.wake.clone());
+        let (exchange, side) = ends::pair(Bell::new(waiter, ready, wake, self.count.clone()));
         (self.begin)(call, side);
         Ok(exchange)
     }
