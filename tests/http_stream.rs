@@ -5,13 +5,14 @@ mod http_support;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http_support::*;
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
-use xdphttpd::site::{Done, InlineLoader, Job, Loader};
+use xdphttpd::site::{Done, InlineLoader, Job, Loader, ReadError};
 
 const GET: &[u8] = b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -242,4 +243,74 @@ fn a_half_close_does_not_cut_a_large_file_short() {
     client.pump();
     assert!(body(&client.sent) == content);
     assert!(client.conn.wants_close());
+}
+
+/// Fails at whatever is read.
+struct FailingLoader {
+    inner: InlineLoader,
+    why: Option<ReadError>,
+    done: VecDeque<Done>,
+}
+
+impl Loader for FailingLoader {
+    fn submit(&mut self, job: Job) -> Result<(), Job> {
+        match (job, self.why) {
+            (Job::Read { waiter, offset, .. }, Some(why)) => {
+                let result = Err(why);
+                self.done.push_back(Done::Read {
+                    waiter,
+                    offset,
+                    result,
+                });
+                Ok(())
+            }
+            (job, _) => self.inner.submit(job),
+        }
+    }
+
+    fn completed(&mut self) -> Option<Done> {
+        self.inner.completed().or_else(|| self.done.pop_front())
+    }
+}
+
+#[test]
+fn what_fails_before_anything_was_sent_is_an_error_and_no_break() {
+    let content = content(3 * CHUNK_BYTES);
+    let fixture = Fixture::new(&[("big", &content)]);
+    for (why, status) in [
+        (ReadError::Changed, "503 Service Unavailable"),
+        (ReadError::Shrank, "503 Service Unavailable"),
+        (ReadError::Io(ErrorKind::TimedOut), "504 Gateway Timeout"),
+        (ReadError::Io(ErrorKind::Other), "500 Internal Server Error"),
+    ] {
+        let mut client = Client::new(FailingLoader {
+            inner: fixture.inline_loader(),
+            why: Some(why),
+            done: VecDeque::new(),
+        });
+        client.feed(GET);
+        let sent = String::from_utf8_lossy(&client.sent).into_owned();
+        assert!(
+            sent.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{why:?}: {sent}"
+        );
+        assert_eq!(
+            sent.contains("\r\nRetry-After: 1\r\n"),
+            status.starts_with("503"),
+            "{why:?}"
+        );
+        let counters = client.counters;
+        let responses = (
+            counters.responses_2xx,
+            counters.responses_5xx,
+            counters.aborted,
+        );
+        assert_eq!(responses, (0, 1, 0), "{why:?}");
+        // The connection goes on.
+        client.site.loader().why = None;
+        client.sent.clear();
+        client.feed(GET);
+        assert!(body(&client.sent) == content, "{why:?}");
+        assert_eq!(client.counters.responses_2xx, 1);
+    }
 }

@@ -206,7 +206,7 @@ impl Conn {
         let partial = Partial::Several(boundary, body.length);
         self.head.clear();
         response::write_partial(&mut self.head, file, &partial, &end(asked, cx));
-        let stream = Some(Stream::new(body.parts));
+        let stream = Some(Stream::new(body.parts, asked, 206));
         self.send(206, Bytes::new(), stream, asked.connection, cx);
     }
 
@@ -236,7 +236,7 @@ impl Conn {
     ) {
         let (body, stream) = match part {
             Part::Memory(bytes) => (bytes, None),
-            part => (Bytes::new(), Some(Stream::new([part]))),
+            part => (Bytes::new(), Some(Stream::new([part], asked, code))),
         };
         self.send(code, body, stream, asked.connection, cx);
     }

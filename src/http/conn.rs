@@ -4,6 +4,7 @@
 //! [`Conn::output`] shows, acknowledging it by [`Conn::advance`]. After each of these the others may be able to go on;
 //! when none can, the connection waits for the client or for the site.
 
+use std::io;
 use std::mem;
 use std::net::SocketAddrV4;
 
@@ -23,7 +24,7 @@ use super::response::{self, Connection};
 use super::scan::{HeadScanner, Scan};
 use super::stream::Stream;
 use super::wishes::Wishes;
-use crate::site::{Event, HostId, Loader};
+use crate::site::{Event, HostId, Loader, ReadError};
 
 /// What the head buffer may keep between requests. Common heads fit; only a redirect with a long query does not.
 const KEPT_HEAD_BYTES: usize = 1024;
@@ -174,7 +175,7 @@ impl Conn {
                 }),
             ) => match stream.arrived(offset, result) {
                 Ok(()) => self.refill(cx),
-                Err(_) => self.abort(cx),
+                Err(why) => self.break_off(why, cx),
             },
             _ => {}
         }
@@ -216,6 +217,10 @@ impl Conn {
             return;
         };
         if sending.head_sent < self.head.len() {
+            if let Some(stream) = &mut sending.stream {
+                // What has begun cannot become something else.
+                stream.take_asked();
+            }
             sending.head_sent += len;
         } else {
             sending.body.advance(len);
@@ -512,6 +517,34 @@ impl Conn {
         self.phase = Phase::Idle;
         self.head.clear();
         self.head.shrink_to(KEPT_HEAD_BYTES);
+    }
+
+    /// Ends a response whose file cannot be read: with an error if none of it has been sent.
+    fn break_off<L: Loader>(&mut self, why: ReadError, cx: &mut Context<'_, L>) {
+        let Phase::Sending(sending) = &mut self.phase else {
+            return;
+        };
+        let unsent = sending
+            .stream
+            .as_mut()
+            .and_then(|stream| stream.take_asked());
+        let Some((mut asked, code)) = unsent else {
+            return self.abort(cx);
+        };
+        // A shutdown may have come meanwhile.
+        asked.connection = sending.connection;
+        let status = match why {
+            // The next request will find the file as it is now.
+            ReadError::Shrank | ReadError::Changed => Status::ServiceUnavailable,
+            ReadError::Io(io::ErrorKind::TimedOut) => Status::GatewayTimeout,
+            ReadError::Io(_) => Status::InternalServerError,
+        };
+        cx.counters.take_back_response(code);
+        match asked.purpose {
+            // Not with the page that has just failed.
+            Purpose::Explain(_) => self.answer_problem(status.into(), asked, cx),
+            _ => self.fail(status, asked, &Wishes::default(), cx),
+        }
     }
 
     fn close(&mut self) {

@@ -111,7 +111,7 @@ impl Conn {
     }
 
     /// Answers with an error and our own page.
-    fn answer_problem<L: Loader>(
+    pub(super) fn answer_problem<L: Loader>(
         &mut self,
         problem: Problem,
         asked: Asked,

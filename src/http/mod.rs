@@ -120,11 +120,20 @@ pub struct Counters {
 
 impl Counters {
     fn count_response(&mut self, code: u16) {
+        *self.responses(code) += 1;
+    }
+
+    /// One that was counted is not sent after all.
+    fn take_back_response(&mut self, code: u16) {
+        *self.responses(code) -= 1;
+    }
+
+    fn responses(&mut self, code: u16) -> &mut u64 {
         match code {
-            200..300 => self.responses_2xx += 1,
-            300..400 => self.responses_3xx += 1,
-            400..500 => self.responses_4xx += 1,
-            _ => self.responses_5xx += 1,
+            200..300 => &mut self.responses_2xx,
+            300..400 => &mut self.responses_3xx,
+            400..500 => &mut self.responses_4xx,
+            _ => &mut self.responses_5xx,
         }
     }
 }

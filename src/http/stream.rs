@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Context;
+use super::conn::Asked;
 use crate::site::{Loader, OpenFile, ReadError};
 
 /// Bytes read at once: large enough that the pool's overhead vanishes, small enough for many connections.
@@ -36,6 +37,8 @@ pub struct Stream {
     chunks: VecDeque<Chunk>,
     /// Length of the chunk read that was handed out last, while it is in hand.
     in_hand_bytes: u64,
+    /// What the response with this status answers, until any of it has been sent.
+    asked: Option<(Asked, u16)>,
 }
 
 #[derive(Debug)]
@@ -46,13 +49,19 @@ enum Chunk {
 }
 
 impl Stream {
-    /// A body of these parts.
-    pub fn new(parts: impl Into<VecDeque<Part>>) -> Self {
+    /// A body of these parts, of the response with the status `code` to what was `asked`.
+    pub(super) fn new(parts: impl Into<VecDeque<Part>>, asked: Asked, code: u16) -> Self {
         Stream {
+            asked: Some((asked, code)),
             to_ask: parts.into(),
             chunks: VecDeque::with_capacity(MAX_CHUNKS),
             in_hand_bytes: 0,
         }
+    }
+
+    /// What the response answers, and its status, if it is still to begin.
+    pub(super) fn take_asked(&mut self) -> Option<(Asked, u16)> {
+        self.asked.take()
     }
 
     /// Whether all bytes have been handed out.
