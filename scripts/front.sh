@@ -13,7 +13,8 @@
 #
 #   XDPHTTPD_ARGS   further options for xdphttpd
 #   BENCH_LAB       the lab's name, bench0 if unset
-# The table goes to stdout and to target/bench/front.md, all figures beside it. A
+# Last, how long a file that was changed, deleted or made is not seen so.
+# The tables go to stdout and to target/bench/front.md, all figures beside it. A
 # download that was not at its pace or not the file, and a request to the mount that
 # hangs that was answered with anything but 504, end the run.
 set -euo pipefail
@@ -32,6 +33,7 @@ set -euo pipefail
 
 readonly CONDITIONS=(alone download hang)
 readonly FILE_TIMEOUT_S=2
+readonly STALE_SAMPLES=20
 ROUNDS=5
 RUN_S=5
 GIVEN_ARGS=${XDPHTTPD_ARGS:-}
@@ -68,7 +70,15 @@ measure_condition() {
     measure_load "$1" "$2" paced
     "end_$2"
     check_body xdphttpd
-    stop_server
+    stop_server xdphttpd
+}
+
+# How long changes are not seen, by default.
+measure_staleness() {
+    start_server xdphttpd
+    ip netns exec "$ENVIRONMENT" python3 -B "$REPO/scripts/front/staleness.py" \
+        "$ADDRESS" "$WWW" "$SCRATCH/orders" $STALE_SAMPLES >"$SCRATCH/staleness"
+    stop_server xdphttpd
 }
 
 # measure_load ROUND CONDITION LOADER: appends a line to the results.
@@ -114,10 +124,14 @@ main() {
     XDPHTTPD_ARGS="--file-timeout $FILE_TIMEOUT_S $GIVEN_ARGS"
     mount_files
     measure_all
+    step "changes, of which the server is not told"
+    measure_staleness
     step "result"
     mkdir -p "${REPORT%/*}"
     cp "$SCRATCH/results" "$REPORT.tsv"
-    { head_of_report; python3 -B "$REPO/scripts/front/report.py" "$REPORT.tsv"; } | tee "$REPORT.md"
+    { head_of_report; python3 -B "$REPO/scripts/front/report.py" "$REPORT.tsv"
+      echo; echo "## From a change to the first answer that knows of it, $STALE_SAMPLES times each, asked every 2 ms"; echo
+      cat "$SCRATCH/staleness"; } | tee "$REPORT.md"
 }
 
 main "$@"

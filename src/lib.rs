@@ -88,7 +88,7 @@
 //! # What is in flight
 //!
 //! smoltcp cuts the byte stream into segments and no more, and only where an ACK goes
-//! with them: what is behind that one is sent aside ([`net::sender`]), without being
+//! with them: what is behind that one is sent aside (`net::sender`), without being
 //! copied into smoltcp's buffer first. It is handed only what
 //! the congestion window ([`net::congestion`]), its pace and the peer's window
 //! allow, and once a segment is sent it is told that it was acknowledged: its

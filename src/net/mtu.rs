@@ -6,7 +6,7 @@
 //! no socket of ours to tell. So a connection finds out by itself, in the style of
 //! RFC 4821 §7.7 and RFC 8899 §4.2: when the retransmission timer runs out several
 //! times in a row for a segment that would be smaller one step down, and none so
-//! large arrives meanwhile, then packets [fall](Mss::fall) to 1280 bytes, the least
+//! large arrives meanwhile, then packets fall to 1280 bytes, the least
 //! that every IPv6 link carries and so most tunnels, and from there to 576. What is
 //! in flight is cut into pieces and sent again.
 //!

@@ -23,7 +23,7 @@ const NOBODY: Waiter = Waiter(u64::MAX);
 
 /// Runs jobs on the blocking threads of a tokio runtime and wakes the worker when one is done.
 ///
-/// Jobs for files stand in [`Lanes`], by mount; the runtime should have threads for all that these let run.
+/// Jobs for files stand in `Lanes`, by mount; the runtime should have threads for all that these let run.
 pub struct PoolLoader {
     runtime: Handle,
     /// For passwords, which keep a thread busy for as long as somebody asks.
