@@ -368,6 +368,10 @@ pub struct Limits {
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0)]
     pub file_timeout: f64,
 
+    /// Requests that servers behind this one answer, or that put files, at a time
+    #[arg(long, value_name = "N", default_value_t = 4_096)]
+    pub max_exchanges: usize,
+
     /// For a server behind this one to answer, and to go on
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub proxy_timeout: f64,

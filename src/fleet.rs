@@ -2,7 +2,7 @@
 //! started, watched, told what has changed, and brought home.
 
 use crate::access_log::Log;
-use crate::config::{DRAIN_LIMIT, EXCHANGES, FILE_JOBS};
+use crate::config::{DRAIN_LIMIT, FILE_JOBS};
 use crate::exchange::Exchanges;
 use crate::http::rate::Limiter;
 use crate::http::{self, Hosts};
@@ -170,6 +170,8 @@ pub struct Serves {
     pub requests: http::Limits,
     /// What is answered elsewhere.
     pub services: Services,
+    /// How much of that at once, a worker.
+    pub exchanges: usize,
     /// How much is asked of the file systems at once, and how long it may take.
     pub patience: Patience,
 }
@@ -264,7 +266,7 @@ impl Fleet {
             pin(&named, core);
             let (wake, bell) = (waker.clone(), waker.clone());
             let begin = move |call, side| serves.services.begin(call, side);
-            let exchanges = Exchanges::new(EXCHANGES, begin, move || bell.wake());
+            let exchanges = Exchanges::new(serves.exchanges, begin, move || bell.wake());
             let loader = PoolLoader::new(
                 runtime,
                 serves.roots,

@@ -255,7 +255,8 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
         limits: config.limits.share(cores.len()),
     };
     let all = config.hosts.iter().flat_map(|host| &host.services);
-    let inbox = |max_bytes| Inbox::new(roots.clone(), max_bytes, config.file_timeout);
+    let inbox =
+        |max_bytes| Inbox::new(roots.clone(), hosts.clone(), max_bytes, config.file_timeout);
     let services = Services::new(all, config.proxy_timeout, inbox);
     let mut fleet = Fleet::new(
         cores.len(),
@@ -267,6 +268,7 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
             hosts,
             requests: config.requests,
             services,
+            exchanges: (config.exchanges / cores.len()).max(1),
             patience: Patience {
                 at_once: config::FILES_AT_ONCE,
                 lost: config::FILES_LOST,

@@ -236,6 +236,7 @@ impl<L: Loader> Application for HttpService<L> {
         let before = conn.held_bytes();
         let mut limiter = self.limiter.take();
         let mut cx = self.context(id, now);
+        conn.go_on(&mut cx);
         loop {
             let received = stream.recv(|bytes| conn.input(bytes, &mut cx));
             if stream.peer_closed() {

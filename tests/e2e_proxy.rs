@@ -307,3 +307,102 @@ fn a_client_that_goes_takes_its_request_with_it() {
     assert_eq!(seen.recv_timeout(PATIENCE), Ok("left alone"));
     server.stop();
 }
+
+#[test]
+fn what_is_not_said_to_servers_behind() {
+    let lab = Lab::new();
+    let (address, asked) = telling(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n");
+    let server = lab.serve(&[&proxy("/", address)]);
+    let ask = |request: &str| {
+        let mut stream = lab.connect(80);
+        stream.write_all(request.as_bytes()).expect("sending");
+        let answer = Response::read_head(&mut BufReader::new(stream));
+        assert_eq!(
+            (answer.status(), answer.field("content-length")),
+            ("204", None),
+            "{request}"
+        );
+        asked.recv_timeout(PATIENCE).expect("a request")
+    };
+    // Another protocol that could ask for anything, or that nobody may ask for.
+    for fields in [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        "Connection: Upgrade\r\nUpgrade: H2C\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\nUpgrade: x\r\n",
+        "Upgrade: websocket\r\n",
+    ] {
+        let request = ask(&format!("GET /x HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
+        for name in ["upgrade", "connection", "http2-settings"] {
+            assert_eq!(request.field(name), None, "{fields}{}", request.head);
+        }
+    }
+    // What would be taken for ours.
+    let fields = "X_Forwarded_For: 192.0.2.1\r\nForwarded: for=\"\r\nX-Forwarded-Proto: https\r\n\
+                  Content-Length: 2\r\nContent-Length: 02\r\n";
+    let request = ask(&format!("POST /x HTTP/1.1\r\nHost: h\r\n{fields}\r\nab"));
+    assert_eq!(request.field("x_forwarded_for"), None, "{}", request.head);
+    assert_eq!(request.field("x-forwarded-proto"), Some("http"));
+    let forwarded = format!("for={};host=\"h\";proto=http", lab.inner());
+    assert_eq!(request.field("forwarded"), Some(&*forwarded));
+    assert_eq!(
+        request
+            .head
+            .to_ascii_lowercase()
+            .matches("content-length: 2")
+            .count(),
+        1
+    );
+    let request = ask("GET /x HTTP/1.0\r\nX-Forwarded-Host: other\r\n\r\n");
+    assert_eq!(request.field("x-forwarded-host"), None);
+    assert_eq!(request.field("host"), Some(&*address.to_string()));
+    server.stop();
+}
+
+#[test]
+fn a_body_may_take_its_time_whatever_the_method() {
+    let lab = Lab::new();
+    let (told, bodies) = channel();
+    let address = behind(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().expect("a copy"));
+        let head = Response::read_head(&mut reader);
+        let mut body = Vec::new();
+        if let Some(length) = head.field("content-length") {
+            body = vec![0; length.parse().expect("a length")];
+            reader.read_exact(&mut body).expect("the whole body");
+        } else {
+            // In chunks: as far as the last.
+            while !body.ends_with(b"0\r\n\r\n") {
+                let mut line = Vec::new();
+                reader.read_until(b'\n', &mut line).expect("a line");
+                body.extend_from_slice(&line);
+            }
+        }
+        told.send(body).expect("a test");
+        stream
+            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .expect("sending");
+    });
+    let server = lab.serve(&[&proxy("/", address), "--proxy-timeout=1"]);
+    let mut stream = lab.connect(80);
+    let mut reader = BufReader::new(stream.try_clone().expect("a copy"));
+    // Longer than the server may be silent: it is not its turn.
+    stream
+        .write_all(b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 8\r\n\r\n")
+        .expect("sending");
+    for _ in 0..8 {
+        std::thread::sleep(Duration::from_millis(400));
+        stream.write_all(b"x").expect("sending");
+    }
+    assert_eq!(Response::read_head(&mut reader).status(), "204");
+    assert_eq!(bodies.recv_timeout(PATIENCE).expect("a body"), b"xxxxxxxx");
+    let search =
+        b"GET /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nquery\r\n0\r\n\r\n";
+    stream.write_all(search).expect("sending");
+    assert_eq!(Response::read_head(&mut reader).status(), "204");
+    assert_eq!(
+        bodies.recv_timeout(PATIENCE).expect("a body"),
+        b"5\r\nquery\r\n0\r\n\r\n"
+    );
+    server.stop();
+}

@@ -375,3 +375,81 @@ fn a_full_disk_is_said_and_nothing_is_left_on_it() {
     );
     server.stop();
 }
+
+#[test]
+fn a_form_that_has_no_end_is_no_form() {
+    let (lab, up, _outside) = lab_with_directory();
+    let server = lab.serve(&ANYBODY);
+    let before = server.resident_kib();
+    for beginning in [
+        "--b\r\nX: ",
+        "",
+        "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n",
+    ] {
+        let mut stream = lab.connect(80);
+        let head = "POST /up/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\
+                    Content-Type: multipart/form-data; boundary=b\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("sending");
+        if !beginning.is_empty() {
+            stream
+                .write_all(format!("{:x}\r\n{beginning}\r\n", beginning.len()).as_bytes())
+                .expect("sending");
+        }
+        let chunk = [b"10000\r\n", &[b'a'; 0x10000][..], b"\r\n"].concat();
+        // More than it may be: then it is answered, and the rest thrown away or refused.
+        for _ in 0..200 {
+            if stream.write_all(&chunk).is_err() {
+                break;
+            }
+        }
+        let mut answer = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut answer).expect("an answer");
+        assert!(
+            matches!(&answer, b"HTTP/1.1 400" | b"HTTP/1.1 413"),
+            "{beginning}: {answer:?}"
+        );
+    }
+    let after = server.resident_kib();
+    assert!(after < before + 32 * 1024, "{before} KiB, then {after}");
+    assert!(names(&up).is_empty());
+    server.stop();
+}
+
+#[test]
+fn a_form_puts_nothing_where_its_sender_may_not() {
+    let (lab, up, outside) = lab_with_directory();
+    fs::write(up.join("old"), "old").expect("a file");
+    let config = outside.path().join("front.toml");
+    let settings = format!(
+        "root = \"{}\"\n[[upload]]\npath = \"/up\"\nanonymous = true\n\
+         [[access]]\npath = \"/up/notice.html\"\nallow = []\n",
+        lab.root().display()
+    );
+    fs::write(&config, settings).expect("a file");
+    let server = lab.serve(&["--config", config.to_str().expect("UTF-8")]);
+    let small = source(outside.path(), "small", b"new");
+    let named = |name: &str| format!("f=@{small};filename={name}");
+    for (fields, flags, status) in [
+        (vec![named("notice.html")], &[][..], "403"),
+        (vec![named("notice.html.gz")], &[], "403"),
+        (vec![named("a"), named("notice.html")], &[], "403"),
+        (vec![named("a"), named("b/a")], &[], "400"),
+        (
+            vec![named("a"), named("old")],
+            &["-H", "If-None-Match: *"],
+            "412",
+        ),
+    ] {
+        let fields: Vec<&str> = fields.iter().flat_map(|field| ["-F", field]).collect();
+        assert_eq!(
+            ask(&lab, "/up", &[&fields[..], flags].concat()).0,
+            status,
+            "{fields:?}"
+        );
+        assert_eq!(names(&up), ["old"], "{fields:?}");
+    }
+    assert_eq!(fs::read(up.join("old")).expect("a file"), b"old");
+    assert_eq!(ask(&lab, "/up", &["-F", &named("old")]).0, "201");
+    assert_eq!(fs::read(up.join("old")).expect("a file"), b"new");
+    server.stop();
+}

@@ -505,6 +505,23 @@ fn who_may_not_ask_a_file_may_not_ask_a_service() {
 }
 
 #[test]
+fn the_health_check_comes_before_all_services() {
+    let mut host = Host::default();
+    let service = Service {
+        id: ServiceId(0),
+        kind: Kind::Proxy,
+    };
+    host.services.insert("/", service).expect("a path");
+    let mut play = Play::with(host, 2);
+    let asked = b"GET /.well-known/health HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert!(play.client.exchange(asked).ends_with(b"\r\n\r\nok\n"));
+    play.client.reconnect();
+    play.client.input(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    let (call, _side) = play.begun();
+    assert_eq!((&*call.name, call.rest), (&b"a"[..], Some(0)));
+}
+
+#[test]
 fn what_is_whose() {
     let mut play = Play::with(Host::default(), 100);
     let mut sides = Vec::new();

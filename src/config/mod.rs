@@ -38,8 +38,6 @@ pub const FILES_LOST: usize = 24;
 pub const PASSWORD_THREADS: usize = 2;
 /// Jobs that may wait for the threads, a worker; above it requests get 503.
 pub const FILE_JOBS: usize = 4_096;
-/// Requests of a worker that are being answered elsewhere; above it requests get 503.
-pub const EXCHANGES: usize = 1_024;
 /// Received frames taken in one go, before timers and file reads have a look.
 pub const RX_BATCH: usize = 64;
 /// Connections that `--max-connections` may ask for, and of anything else that is
@@ -172,6 +170,8 @@ pub struct Config {
     pub body_bytes: usize,
     /// How long the file system may take to answer.
     pub file_timeout: Duration,
+    /// Requests that may be being answered elsewhere, over all workers; above it they get 503.
+    pub exchanges: usize,
     /// How long a server behind this one may be silent while it is its turn.
     pub proxy_timeout: Duration,
     /// Bytes a second that are sent on a connection at most.
@@ -245,6 +245,7 @@ impl Config {
             limits,
             body_bytes,
             file_timeout: time("file-timeout", cli.limits.file_timeout)?.into(),
+            exchanges: number("max-exchanges", cli.limits.max_exchanges)?,
             proxy_timeout: time("proxy-timeout", cli.limits.proxy_timeout)?.into(),
             rate: rate("rate", cli.limits.rate)?,
             rate_total: rate("rate-total", cli.limits.rate_total)?,
@@ -271,12 +272,15 @@ fn log(path: PathBuf, format: cli::LogFormat) -> (access_log::Target, access_log
     (target, format)
 }
 
-/// Validates the limits: those of the connections, and the bytes for bodies.
-fn limits(flags: &cli::Limits) -> Result<(Limits, usize), Error> {
-    let number = |flag, number: usize| match (1..=MAX_CONNECTIONS).contains(&number) {
+fn number(flag: &'static str, number: usize) -> Result<usize, Error> {
+    match (1..=MAX_CONNECTIONS).contains(&number) {
         true => Ok(number),
         false => Err(Error::Number { flag, number }),
-    };
+    }
+}
+
+/// Validates the limits: those of the connections, and the bytes for bodies.
+fn limits(flags: &cli::Limits) -> Result<(Limits, usize), Error> {
     if flags.source_prefix > 32 {
         return Err(Error::Prefix(flags.source_prefix));
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender as ReadySender;
-use tokio::sync::mpsc::error::TryRecvError;
+use std::task::{Context, Poll, Waker};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// What both ends look at.
@@ -134,16 +134,18 @@ impl Exchange {
 
     /// The next thing that the task has said.
     pub fn hear(&mut self) -> Heard {
-        match self.said.try_recv() {
-            Ok(said) => Heard::Said(said),
-            Err(TryRecvError::Empty) => Heard::Nothing,
-            Err(TryRecvError::Disconnected) => Heard::Gone,
+        // Not try_recv, which waits for a task that is just sending.
+        match self.said.poll_recv(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(said)) => Heard::Said(said),
+            Poll::Ready(None) => Heard::Gone,
+            Poll::Pending => Heard::Nothing,
         }
     }
 
     /// The bell has been heard; to be called before looking at what it rang for.
     pub fn answer_bell(&self) {
-        self.shared.is_rung.store(false, Ordering::Release);
+        // A swap, so that what is looked at next is not from before: or it and the next ring would miss each other.
+        self.shared.is_rung.swap(false, Ordering::AcqRel);
     }
 }
 

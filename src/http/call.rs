@@ -60,10 +60,15 @@ pub(super) struct Call {
     expects: Expects,
     is_latest: bool,
     /// What becomes of the connection once the body has been taken.
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Call {
+    /// Whether nothing more of it is to come.
+    pub(super) fn is_complete(&self) -> bool {
+        self.body == RequestBody::Length(0)
+    }
+
     /// Bytes that it keeps.
     pub(super) fn len_bytes(&self) -> usize {
         self.head.len()
@@ -95,6 +100,10 @@ impl Conn {
         let services = &cx.hosts.get(host).services;
         // What cannot be resolved is refused in the usual way.
         if services.is_empty() || resolve(target.path, &mut self.head, Dotfiles::Served).is_err() {
+            return false;
+        }
+        let is_read = matches!(request.method, Method::Get | Method::Head);
+        if is_read && cx.hosts.get(host).policy.is_health(&self.head) {
             return false;
         }
         let (service, rest) = match services.longest(&self.head) {

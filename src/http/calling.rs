@@ -15,6 +15,10 @@ use super::wishes::Wishes;
 use crate::exchange::{Exchange, Head, Heard, Said};
 use crate::site::Loader;
 
+/// So much of a body must come in the time that bodies have, or all of it; a client that sends a byte now and then would
+/// hold its task for ever.
+const PROGRESS_BYTES: u64 = 16 * 1024;
+
 /// What of the request's body is still to come.
 #[derive(Debug)]
 pub(super) enum Inbound {
@@ -63,8 +67,8 @@ pub(super) struct Calling {
     /// Its version is 1.1.
     is_latest: bool,
     has_ended: bool,
-    /// Changes with each piece of the body that was taken.
-    taken: u32,
+    /// Bytes of the body that were taken.
+    taken_bytes: u64,
 }
 
 impl Calling {
@@ -84,7 +88,7 @@ impl Calling {
             waits_for_leave,
             is_latest,
             has_ended: false,
-            taken: 0,
+            taken_bytes: 0,
         }
     }
 
@@ -109,8 +113,9 @@ impl Calling {
         self.pieces.is_empty() && !self.wants_body()
     }
 
-    pub(super) fn taken(&self) -> u32 {
-        self.taken
+    /// Changes when enough of the body was taken that its time begins anew.
+    pub(super) fn progress(&self) -> u32 {
+        (self.taken_bytes / PROGRESS_BYTES) as u32
     }
 
     pub(super) fn output(&self) -> Option<&Bytes> {
@@ -165,7 +170,7 @@ impl Calling {
                 line + chunked.take_data(pushed)?
             }
         };
-        self.taken = self.taken.wrapping_add(u32::from(taken > 0));
+        self.taken_bytes += taken as u64;
         let is_whole = match &self.inbound {
             Inbound::Length(left) => *left == 0,
             Inbound::Chunked(chunked) => chunked.is_done(),
@@ -292,7 +297,7 @@ impl Conn {
                 Heard::Gone => false,
                 Heard::Said(Said::Refuse(status)) => return self.give_up(status, cx),
                 Heard::Said(Said::Continue) => {
-                    if calling.waits_for_leave && calling.taken == 0 {
+                    if calling.waits_for_leave && calling.taken_bytes == 0 {
                         calling.push(Bytes::from_static(response::CONTINUE), false);
                     }
                     true

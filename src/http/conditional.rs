@@ -46,11 +46,8 @@ pub fn judge(wishes: &Wishes<'_>, current: &Representation) -> Verdict {
 /// Whether a request that changes something may, by its conditions: `current` is the entity tag and the time of what is
 /// there, if anything is.
 pub fn may_change(wishes: &Wishes<'_>, current: Option<(&str, HttpDate)>) -> bool {
-    let matches = |tags: &[u8], comparison| {
-        current.is_some_and(|(etag, _)| matches_any(tags, etag, comparison))
-    };
     if let Some(tags) = &wishes.if_match {
-        if !matches(tags, Comparison::Strong) {
+        if !current.is_some_and(|(etag, _)| names_version(tags, etag)) {
             return false;
         }
     } else if let Some(date) = wishes.if_unmodified_since.as_deref().and_then(date)
@@ -59,7 +56,19 @@ pub fn may_change(wishes: &Wishes<'_>, current: Option<(&str, HttpDate)>) -> boo
         return false;
     }
     let unwanted = wishes.if_none_match.as_deref();
-    !unwanted.is_some_and(|tags| matches(tags, Comparison::Weak))
+    let is_there =
+        |tags| current.is_some_and(|(etag, _)| matches_any(tags, etag, Comparison::Weak));
+    !unwanted.is_some_and(is_there)
+}
+
+/// Whether `list` has the entity tag `current` of a file, or that of the same version in another coding, which has the
+/// coding behind it: browsers are given no other.
+fn names_version(list: &[u8], current: &str) -> bool {
+    let version = current.strip_suffix('"').unwrap_or(current);
+    any_tag(list, |is_weak, tag| {
+        let rest = tag.strip_prefix(version.as_bytes());
+        !is_weak && rest.is_some_and(|rest| matches!(rest, [b'"'] | [b'-', ..]))
+    })
 }
 
 /// Whether an `If-Range` of this value lets a range be sent (RFC 9110 section 13.1.5): it names exactly this version.
@@ -84,6 +93,14 @@ pub enum Comparison {
 
 /// Whether `list`, a list of entity tags or `*`, has one equal to `current`, a strong one with its quotes.
 pub fn matches_any(list: &[u8], current: &str, comparison: Comparison) -> bool {
+    any_tag(list, |is_weak, tag| {
+        tag == current.as_bytes() && (comparison == Comparison::Weak || !is_weak)
+    })
+}
+
+/// Whether `list` is `*`, or a list of entity tags with one that suits: it is given whether it is weak, and its quotes
+/// and what is between.
+fn any_tag(list: &[u8], suits: impl Fn(bool, &[u8]) -> bool) -> bool {
     let mut rest = list.trim_ascii();
     if rest == b"*" {
         return true;
@@ -98,7 +115,7 @@ pub fn matches_any(list: &[u8], current: &str, comparison: Comparison) -> bool {
         let Some((weak, tag, after)) = entity_tag(rest) else {
             return false;
         };
-        found |= tag == current.as_bytes() && (comparison == Comparison::Weak || !weak);
+        found |= suits(weak, tag);
         rest = after.trim_ascii_start();
         if !matches!(rest, [] | [b',', ..]) {
             return false;
@@ -127,4 +144,47 @@ fn entity_tag(bytes: &[u8]) -> Option<(bool, &[u8], &[u8])> {
 /// The date that `value` is, in any of the three formats of RFC 9110 section 5.6.7.
 fn date(value: &[u8]) -> Option<HttpDate> {
     str::from_utf8(value).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_in_any_coding_may_be_changed() {
+        let modified: HttpDate = "Sun, 06 Nov 1994 08:49:37 GMT".parse().expect("a date");
+        let current = Some(("\"1.2-3-4\"", modified));
+        for (tags, with, without) in [
+            ("*", true, false),
+            ("\"1.2-3-4\"", true, false),
+            ("\"1.2-3-4-gzip\"", true, false),
+            ("\"1.2-3-4-br-5f\"", true, false),
+            ("\"x\", \"1.2-3-4\"", true, false),
+            ("\"1.2-3-45\"", false, false),
+            ("\"1.2-3\"", false, false),
+            ("W/\"1.2-3-4\"", false, false),
+        ] {
+            let wishes = Wishes {
+                if_match: Some(tags.as_bytes().into()),
+                ..Wishes::default()
+            };
+            assert_eq!(may_change(&wishes, current), with, "{tags}");
+            assert_eq!(may_change(&wishes, None), without, "{tags}");
+            let wishes = Wishes {
+                if_none_match: Some(tags.as_bytes().into()),
+                ..Wishes::default()
+            };
+            assert!(may_change(&wishes, None), "{tags}");
+        }
+        for (date, may) in [
+            ("Sun, 06 Nov 1994 08:49:36 GMT", false),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", true),
+        ] {
+            let wishes = Wishes {
+                if_unmodified_since: Some(date.as_bytes().into()),
+                ..Wishes::default()
+            };
+            assert_eq!(may_change(&wishes, current), may, "{date}");
+        }
+    }
 }

@@ -150,7 +150,7 @@ impl Conn {
     pub fn input_end(&mut self) {
         let may_go_on = match &mut self.phase {
             Phase::Calling(calling) => calling.input_end(),
-            Phase::Proving(proof) => proof.call.is_none(),
+            Phase::Proving(proof) => proof.call.as_ref().is_none_or(|call| call.is_complete()),
             _ => true,
         };
         match may_go_on {
@@ -237,7 +237,12 @@ impl Conn {
     pub fn shut_down(&mut self) {
         match &mut self.phase {
             Phase::Idle => self.close(),
-            Phase::Proving(proof) => proof.asked.connection = Connection::Close,
+            Phase::Proving(proof) => {
+                proof.asked.connection = Connection::Close;
+                if let Some(call) = &mut proof.call {
+                    call.connection = Connection::Close;
+                }
+            }
             Phase::Waiting(asked, _) => asked.connection = Connection::Close,
             Phase::Sending(sending) => {
                 let before = mem::replace(&mut sending.connection, Connection::Close);
@@ -288,10 +293,10 @@ impl Conn {
         }
     }
 
-    /// Requests taken so far, and pieces of the body that is, modulo 2^32: tells what is waited for from what was.
+    /// Requests taken so far, and how much of the body that a service takes, modulo 2^32: tells what is waited for from what was.
     pub fn progress(&self) -> u32 {
         match &self.phase {
-            Phase::Calling(calling) => self.requests.wrapping_add(calling.taken()),
+            Phase::Calling(calling) => self.requests.wrapping_add(calling.progress()),
             _ => self.requests,
         }
     }

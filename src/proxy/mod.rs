@@ -12,7 +12,7 @@ mod upstream;
 
 pub use upstream::{Upstream, UpstreamError};
 
-use crate::exchange::{Call, Gone, PIECE_BYTES, Said, Side};
+use crate::exchange::{Call, Gone, PIECE_BYTES, Said, Side, Voice};
 use crate::http::Status;
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -22,6 +22,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -29,7 +32,7 @@ use tokio::time::timeout;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a connection is kept that nobody uses: less than servers do, so that they
 /// seldom close one that is just being used again.
-const KEEP: Duration = Duration::from_secs(20);
+const KEEP: Duration = Duration::from_secs(4);
 /// Connections to a server that are kept at most.
 const KEPT: usize = 64;
 
@@ -73,21 +76,29 @@ impl Proxy {
     async fn try_answer(&self, call: Call, side: Side) -> Result<(), Gone> {
         let Side { body, voice } = side;
         let wants_tunnel = request::wants_upgrade(&call);
+        let moved = Arc::new(AtomicBool::new(false));
         let (body, spare) = match call.body_bytes {
             Some(0) => (request::no_body(), Some(body)),
             _ => {
                 // The client may go on: there is no telling what the server will say of it.
                 voice.say(Said::Continue).await?;
-                (request::stream(body), None)
+                (request::stream(body, moved.clone()), None)
             }
         };
         let Ok(request) = request::build(&call, &self.upstream, body) else {
             return voice.say(Said::Refuse(Status::BadRequest)).await;
         };
         let is_head = request.method() == hyper::Method::HEAD;
-        let response = tokio::select! {
-            response = timeout(self.limit, self.client.request(request)) => response,
-            () = voice.gone() => return Err(Gone),
+        let mut answer = pin!(self.client.request(request));
+        let response = loop {
+            let response = tokio::select! {
+                response = timeout(self.limit, &mut answer) => response,
+                () = voice.gone() => return Err(Gone),
+            };
+            // While it takes the request, it need not answer.
+            if response.is_ok() || !moved.swap(false, Ordering::Relaxed) {
+                break response;
+            }
         };
         let mut response = match response {
             Ok(Ok(response)) => response,
@@ -105,7 +116,7 @@ impl Proxy {
         match (is_tunnel, spare) {
             (true, Some(body)) => tunnel::run(upgraded, body, voice).await,
             (true, None) => Err(Gone),
-            (false, _) => self.forward(response.into_body(), &voice).await,
+            (false, _) => self.forward(response.into_body(), &voice, &moved).await,
         }
     }
 
@@ -113,7 +124,8 @@ impl Proxy {
     async fn forward(
         &self,
         mut body: Incoming,
-        voice: &crate::exchange::Voice,
+        voice: &Voice,
+        moved: &AtomicBool,
     ) -> Result<(), Gone> {
         loop {
             let frame = tokio::select! {
@@ -130,6 +142,8 @@ impl Proxy {
                         voice.say(Said::Data(piece)).await?;
                     }
                 }
+                // It may answer while it takes the request.
+                Err(_) if moved.swap(false, Ordering::Relaxed) => {}
                 // Broken off, and so is ours.
                 Ok(Some(Err(_))) | Err(_) => return Err(Gone),
             }

@@ -10,6 +10,8 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Version};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Fields that concern one connection (RFC 9110 section 7.6.1), or that say what our own do.
 pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
@@ -27,17 +29,19 @@ pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Nothing.
 pub(super) fn no_body() -> RequestBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// The client's body, as it comes.
-pub(super) fn stream(body: Body) -> RequestBody {
-    let pieces = stream::unfold(body, |mut body| async move {
+/// The client's body, as it comes; each piece has `moved` set.
+pub(super) fn stream(body: Body, moved: Arc<AtomicBool>) -> RequestBody {
+    let pieces = stream::unfold((body, moved), |(mut body, moved)| async move {
         let piece = body.next().await?;
-        Some((piece.map(Frame::data), body))
+        moved.store(true, Ordering::Relaxed);
+        Some((piece.map(Frame::data), (body, moved)))
     });
     StreamBody::new(pieces).boxed_unsync()
 }
@@ -49,17 +53,25 @@ pub(super) struct Unfit;
 /// Whether the client would go on in another protocol.
 pub(super) fn wants_upgrade(call: &Call) -> bool {
     let mut slots = Slots::new();
-    let Ok(request) = Parsed::parse(&call.head, &mut slots, &Limits::default()) else {
-        return false;
-    };
-    request.header("upgrade").next().is_some() && names_upgrade(&request)
+    let request = Parsed::parse(&call.head, &mut slots, &Limits::default());
+    request.is_ok_and(|request| protocol(call, &request).is_some())
 }
 
-fn names_upgrade(request: &Parsed<'_, '_>) -> bool {
-    let mut options = request
-        .header("connection")
-        .flat_map(|value| value.split(|&byte| byte == b','));
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+/// The protocol that the client would go on in, if it may be asked for (RFC 9110 section 7.8): not in 1.0, not with a
+/// body, and not HTTP/2, in which it could ask for anything.
+fn protocol<'b>(call: &Call, request: &Parsed<'_, 'b>) -> Option<&'b [u8]> {
+    let connection = request.header("connection");
+    let mut options = connection.flat_map(|value| value.split(|&byte| byte == b','));
+    let is_named = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    let mut protocols = request.header("upgrade");
+    let first = protocols.next().filter(|_| protocols.next().is_none())?;
+    let is_http = first
+        .to_ascii_lowercase()
+        .windows(2)
+        .any(|two| two == b"h2")
+        || first.to_ascii_lowercase().starts_with(b"http");
+    let may_be = request.minor_version > 0 && call.body_bytes == Some(0) && !is_http;
+    (is_named && may_be).then_some(first)
 }
 
 /// The same request for `upstream`.
@@ -93,17 +105,21 @@ pub(super) fn build(
 fn fields(call: &Call, parsed: &Parsed<'_, '_>, upstream: &Upstream) -> Result<HeaderMap, Unfit> {
     let mut fields = HeaderMap::new();
     for (name, value) in parsed.fields() {
+        // Some take it for a hyphen: then anybody could say what only we may.
+        if name.contains('_') {
+            continue;
+        }
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Unfit)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| Unfit)?;
         fields.append(name, value);
     }
-    let protocol = fields
-        .get(header::UPGRADE)
-        .cloned()
-        .filter(|_| names_upgrade(parsed));
     remove_hop_by_hop(&mut fields);
-    fields.remove(header::EXPECT);
-    if let Some(protocol) = protocol {
+    for name in [header::EXPECT, FORWARDED_HOST, HTTP2_SETTINGS] {
+        fields.remove(name);
+    }
+    frame(&mut fields, call, parsed);
+    if let Some(protocol) = protocol(call, parsed) {
+        let protocol = HeaderValue::from_bytes(protocol).map_err(|_| Unfit)?;
         fields.insert(header::UPGRADE, protocol);
         fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
@@ -121,6 +137,21 @@ fn fields(call: &Call, parsed: &Parsed<'_, '_>, upstream: &Upstream) -> Result<H
     Ok(fields)
 }
 
+/// Says where the body ends: once, and in one way.
+fn frame(fields: &mut HeaderMap, call: &Call, parsed: &Parsed<'_, '_>) {
+    fields.remove(header::CONTENT_LENGTH);
+    match call.body_bytes {
+        None => {
+            let chunked = HeaderValue::from_static("chunked");
+            fields.insert(header::TRANSFER_ENCODING, chunked);
+        }
+        Some(0) if parsed.header("content-length").next().is_none() => {}
+        Some(bytes) => {
+            fields.insert(header::CONTENT_LENGTH, bytes.into());
+        }
+    }
+}
+
 /// Says who asks: `X-Forwarded-For` and RFC 7239's `Forwarded`, behind what others have said, and `Via` (RFC 9110
 /// section 7.6.3).
 fn add_who_asks(fields: &mut HeaderMap, call: &Call) -> Result<(), Unfit> {
@@ -134,6 +165,11 @@ fn add_who_asks(fields: &mut HeaderMap, call: &Call) -> Result<(), Unfit> {
     ] {
         let earlier = fields.get_all(&name).iter().map(HeaderValue::as_bytes);
         let mut values: Vec<&[u8]> = earlier.collect();
+        // What is not ended would swallow ours.
+        let quotes = values.iter().flat_map(|value| value.iter());
+        if quotes.filter(|&&byte| byte == b'"').count() % 2 > 0 {
+            values.clear();
+        }
         values.push(value.as_bytes());
         let value = HeaderValue::from_bytes(&values.join(&b", "[..])).map_err(|_| Unfit)?;
         fields.insert(name, value);

@@ -19,6 +19,8 @@ pub(super) fn head(response: &Response<Incoming>, is_head: bool) -> Head {
     let said = said.and_then(|value| value.to_str().ok()?.parse().ok());
     let length = match has_body {
         true => response.body().size_hint().exact(),
+        // RFC 9110 section 8.6.
+        false if status == StatusCode::NO_CONTENT => None,
         false => said,
     };
     Head {

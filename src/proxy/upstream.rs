@@ -121,6 +121,8 @@ fn is_plain(path: &str) -> bool {
         let is_last = components.peek().is_none();
         is_plain &= is_last || !component.is_empty();
         let dots = component.replace("%2e", ".").replace("%2E", ".");
+        // Some servers have parameters in components, and leave them out first.
+        let dots = dots.split(';').next().unwrap_or_default();
         is_plain &= dots != "." && dots != ".." && !component.contains(['\\', '<', '>', '`', '"']);
     }
     is_plain

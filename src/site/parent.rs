@@ -1,7 +1,6 @@
 //! Where files are put: the one thing about a site that is not read.
 
 use super::files::{Root, open_beneath};
-use super::resolve::Dotfiles;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -23,10 +22,5 @@ impl Root {
             FileType::Directory => Ok((directory, last)),
             _ => Err(Errno::NOTDIR),
         }
-    }
-
-    /// Whether files are served whose names begin with a dot.
-    pub fn dotfiles(&self) -> Dotfiles {
-        self.settings.dotfiles
     }
 }

@@ -1,14 +1,19 @@
 //! A file that is being written and not yet in its place.
 
-use super::Trouble;
 use super::place::Place;
+use super::{Decision, Trouble};
 use crate::http::wishes::Wishes;
 use crate::site::{Coding, Validator};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, fsync, linkat, openat, renameat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, fdatasync, fstat, fsync, linkat, openat, renameat, unlinkat,
+};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 /// Who else may read it is the umask's business.
 const MODE: Mode = Mode::RUSR
@@ -16,30 +21,39 @@ const MODE: Mode = Mode::RUSR
     .union(Mode::RGRP)
     .union(Mode::ROTH);
 const FLAGS: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
+/// So much is written before it is brought to the disk: the last step is not to take all the time.
+const SYNC_BYTES: u64 = 16 << 20;
 /// Tries at a name that nobody has.
 const ATTEMPTS: usize = 8;
 
 /// A file that nobody sees. All that it does blocks, but its end.
 #[derive(Debug)]
-pub(super) struct Draft(Option<Unseen>);
+pub(super) struct Draft {
+    unseen: Option<Unseen>,
+    /// In which its end takes place.
+    turns: Arc<Semaphore>,
+}
 
 /// A file without a name, or where the file system has no such, with a hidden one. Its end blocks.
 #[derive(Debug)]
 struct Unseen {
     file: OwnedFd,
+    /// Bytes that were written since it was last on the disk.
+    unsynced_bytes: u64,
     /// Its name, while it has one that is not its own, and the directory for it.
     hidden: Option<(OwnedFd, Vec<u8>)>,
 }
 
 impl Draft {
     /// An empty one for `place`.
-    pub(super) fn new(place: &Place) -> Result<Draft, Trouble> {
-        Ok(Draft(Some(Unseen::new(place)?)))
+    pub(super) fn new(place: &Place, turns: Arc<Semaphore>) -> Result<Draft, Trouble> {
+        let unseen = Some(Unseen::new(place)?);
+        Ok(Draft { unseen, turns })
     }
 
     /// Adds to it.
     pub(super) fn write(mut self, bytes: &[u8]) -> Result<Draft, Trouble> {
-        match &mut self.0 {
+        match &mut self.unseen {
             Some(unseen) => unseen.write(bytes)?,
             None => return Err(Errno::BADF.into()),
         }
@@ -51,17 +65,35 @@ impl Draft {
         mut self,
         place: &Place,
         wishes: &Wishes<'_>,
+        change: &Mutex<()>,
+        decision: &Decision,
     ) -> Result<(String, bool), Trouble> {
-        let unseen = self.0.take().ok_or(Errno::BADF)?;
-        unseen.put(place, wishes)
+        let unseen = self.unseen.take().ok_or(Errno::BADF)?;
+        unseen.put(place, wishes, change, decision)
+    }
+
+    /// Writes what is left to the disk, so that putting it takes no time.
+    pub(super) fn sync(self) -> Result<Draft, Trouble> {
+        if let Some(unseen) = &self.unseen {
+            fsync(&unseen.file)?;
+        }
+        Ok(self)
     }
 }
 
 impl Drop for Draft {
     /// To close a file may take as long as to write it: not here, if this is a task.
     fn drop(&mut self) {
-        if let (Some(unseen), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(unseen));
+        let Some(unseen) = self.unseen.take() else {
+            return;
+        };
+        let turns = self.turns.clone();
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                // Never closed: there is a turn some day, unless a file system hangs for ever.
+                let turn = turns.acquire_owned().await;
+                spawn_blocking(move || drop((unseen, turn)));
+            });
         }
     }
 }
@@ -69,7 +101,11 @@ impl Drop for Draft {
 impl Unseen {
     fn new(place: &Place) -> Result<Unseen, Trouble> {
         match openat(&place.directory, ".", FLAGS | OFlags::TMPFILE, MODE) {
-            Ok(file) => Ok(Unseen { file, hidden: None }),
+            Ok(file) => Ok(Unseen {
+                file,
+                unsynced_bytes: 0,
+                hidden: None,
+            }),
             // What kernels and file systems without it say (open(2)).
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL | Errno::NOSYS) => {
                 Unseen::hidden(place)
@@ -86,23 +122,41 @@ impl Unseen {
         let (file, name) = made?;
         Ok(Unseen {
             file,
+            unsynced_bytes: 0,
             hidden: Some((directory, name)),
         })
     }
 
-    fn write(&self, mut bytes: &[u8]) -> Result<(), Errno> {
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
         while !bytes.is_empty() {
             let written = retry_on_intr(|| write(&self.file, bytes))?;
             bytes = &bytes[written..];
+            self.unsynced_bytes += written as u64;
+        }
+        if self.unsynced_bytes >= SYNC_BYTES {
+            fdatasync(&self.file)?;
+            self.unsynced_bytes = 0;
         }
         Ok(())
     }
 
-    fn put(mut self, place: &Place, wishes: &Wishes<'_>) -> Result<(String, bool), Trouble> {
+    fn put(
+        mut self,
+        place: &Place,
+        wishes: &Wishes<'_>,
+        change: &Mutex<()>,
+        decision: &Decision,
+    ) -> Result<(String, bool), Trouble> {
         fsync(&self.file)?;
+        // Else another request could change what this one has judged.
+        let alone = change.lock().unwrap_or_else(PoisonError::into_inner);
         let before = place.judge(wishes)?;
+        if !decision.take() {
+            return Err(Trouble::TooLate);
+        }
         let must_be_new = wishes.if_none_match.as_deref() == Some(b"*");
         self.name_it(place, must_be_new)?;
+        drop(alone);
         // What a crash might undo was not put.
         fsync(&place.directory)?;
         let etag = Validator::of(&fstat(&self.file)?).etag(Coding::Identity, None);
@@ -217,14 +271,15 @@ mod tests {
             let path = directory.path();
             let write = |name: &str, text: &str, wishes: &Wishes<'_>| {
                 let place = place(path, name);
-                let unseen = begin(&place).expect("begun");
+                let mut unseen = begin(&place).expect("begun");
                 unseen.write(text.as_bytes()).expect("written");
                 assert!(
                     !names(path)
                         .iter()
                         .any(|name| !name.starts_with('.') && name != "a" && name != "d")
                 );
-                unseen.put(&place, wishes).map(|(_, is_new)| is_new)
+                let put = unseen.put(&place, wishes, &Mutex::default(), &Decision::default());
+                put.map(|(_, is_new)| is_new)
             };
             let read = || fs::read_to_string(path.join("a")).expect("a file");
             let any = Wishes::default();
@@ -243,6 +298,17 @@ mod tests {
             let mut unseen = begin(&place).expect("begun");
             assert_eq!(unseen.name_it(&place, true), Err(Trouble::Condition));
             drop(unseen);
+            assert_eq!(
+                (read(), names(path)),
+                ("two".to_owned(), vec!["a".to_owned()])
+            );
+            // It was given up meanwhile.
+            let (late, change) = (Decision::default(), Mutex::default());
+            assert!(late.take());
+            let unseen = begin(&place).expect("begun");
+            let given_up = unseen.put(&place, &any, &change, &late);
+            assert_eq!(given_up, Err(Trouble::TooLate));
+            assert_eq!(place.delete(&any, &change, &late), Err(Trouble::TooLate));
             assert_eq!(
                 (read(), names(path)),
                 ("two".to_owned(), vec!["a".to_owned()])

@@ -2,14 +2,16 @@
 
 use super::draft::Draft;
 use super::place::Place;
-use super::{Done, Inbox, Refusal};
-use crate::exchange::{Body, Broken, Call, Said, Voice};
+use super::{Decision, Done, Inbox, Refusal};
+use crate::exchange::{Body, Broken, Call, PIECE_BYTES, PIECES, Said, Voice};
 use crate::http::Status;
 use crate::http::wishes::Wishes;
 use crate::site::resolve::Dotfiles;
-use futures_util::stream;
-use multer::{Field, Multipart};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use multer::{Constraints, Field, Multipart, SizeLimit};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Files that one form may have.
 const MAX_FILES: usize = 64;
@@ -20,96 +22,176 @@ pub(super) fn boundary<'b>(mut content_type: impl Iterator<Item = &'b [u8]>) -> 
     multer::parse_boundary(text).ok()
 }
 
-impl Inbox {
-    /// Puts the files of a form beneath the directory that it is sent to, all of them when all are there.
-    pub(super) async fn take_form(
-        &self,
-        call: &Call,
+/// What of a form may be in memory that is not of a file: the piece that a part's head is in, and what of them has come
+/// already.
+const AROUND_BYTES: usize = 64 * 1024 + PIECES * PIECE_BYTES;
+/// The same in all.
+const AROUND_ALL_BYTES: u64 = 1 << 20;
+
+/// Why the parser gets no more of a form.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    #[error("what is around the files of a form is too long")]
+    TooLong,
+}
+
+/// A form that is being received.
+pub(super) struct Form<'f> {
+    inbox: &'f Inbox,
+    call: &'f Call,
+    wishes: Arc<Wishes<'static>>,
+    /// Bytes that may come before the next file begins; while one comes, any number.
+    around_bytes: Arc<AtomicUsize>,
+    /// Bytes that the files may still have.
+    left_bytes: u64,
+}
+
+impl<'f> Form<'f> {
+    /// One that is sent by `call`, with conditions for each of its files.
+    pub(super) fn new(inbox: &'f Inbox, call: &'f Call, wishes: Wishes<'static>) -> Form<'f> {
+        Form {
+            inbox,
+            call,
+            wishes: Arc::new(wishes),
+            around_bytes: Arc::new(AtomicUsize::new(AROUND_BYTES)),
+            left_bytes: inbox.max_bytes,
+        }
+    }
+
+    /// Puts its files beneath the directory that it is sent to, all of them when all are there.
+    pub(super) async fn take(
+        mut self,
         boundary: String,
         body: Body,
         voice: &Voice,
     ) -> Result<Done, Refusal> {
-        if call.body_bytes == Some(0) {
-            return Err(Status::BadRequest.into());
-        }
-        // What is around the files is not much.
-        if call
-            .body_bytes
-            .is_some_and(|bytes| bytes > self.max_bytes.saturating_add(1 << 20))
-        {
-            return Err(Status::ContentTooLarge.into());
+        let most = self.left_bytes.saturating_add(AROUND_ALL_BYTES);
+        match self.call.body_bytes {
+            Some(0) => return Err(Status::BadRequest.into()),
+            Some(bytes) if bytes > most => return Err(Status::ContentTooLarge.into()),
+            _ => {}
         }
         let directory = Call {
-            name: as_directory(&call.name),
-            ..call.clone()
+            name: as_directory(&self.call.name),
+            ..self.call.clone()
         };
-        let directory = Arc::new(self.place_to_put(&directory).await?);
-        let hides = self.roots.get(call.host).map(|root| root.dotfiles());
+        let directory = Arc::new(self.inbox.place_to_put(&directory).await?);
         voice.say(Said::Continue).await?;
-        let pieces = stream::unfold(body, |mut body| async move {
-            let piece = body.next().await?;
-            Some((piece, body))
-        });
-        let mut parts = Multipart::new(pieces, boundary);
-        let mut drafts = Vec::new();
-        let mut left = self.max_bytes;
-        while let Some(mut field) = parts.next_field().await.map_err(refusal)? {
-            let Some(name) = field.file_name().map(file_name) else {
-                // What else a form says is of no interest, and as little is kept of it.
-                while field.chunk().await.map_err(refusal)?.is_some() {}
-                continue;
+        let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(most));
+        let mut parts = Multipart::with_constraints(self.pieces(body), boundary, limits);
+        let mut drafts: Vec<(Place, Draft)> = Vec::new();
+        loop {
+            self.around_bytes.store(AROUND_BYTES, Ordering::Relaxed);
+            let Some(mut field) = parts.next_field().await.map_err(refusal)? else {
+                break;
             };
-            let is_hidden = name.starts_with(b".") && hides != Some(Dotfiles::Served);
-            if name.is_empty() {
-                // A field for a file, and none was chosen.
-                continue;
+            self.around_bytes.store(usize::MAX, Ordering::Relaxed);
+            match field.file_name().map(file_name) {
+                // What else a form says is of no interest, nor is a field for a file where none was chosen.
+                None => while self.next(&mut field).await?.is_some() {},
+                Some(name) if name.is_empty() => {}
+                Some(name) => {
+                    self.judge(&name, drafts.iter().map(|(place, _)| &place.name[..]))?;
+                    drafts.push(self.take_file(&directory, name, &mut field).await?);
+                }
             }
-            if is_hidden || name == b"." || name == b".." {
-                return Err(Status::Forbidden.into());
-            }
-            if drafts.len() == MAX_FILES {
-                return Err(Status::ContentTooLarge.into());
-            }
-            drafts.push(
-                self.take_file(&directory, name, &mut field, &mut left)
-                    .await?,
-            );
         }
         if drafts.is_empty() {
             return Err(Status::BadRequest.into());
         }
-        let mut names = Vec::new();
-        for (place, draft) in drafts {
-            names.push(place.name.clone());
-            self.step(move || draft.put(&place, &Wishes::default()))
-                .await?;
+        self.put(drafts).await
+    }
+
+    /// The body, as far as the parser may have it.
+    fn pieces(&self, body: Body) -> impl Stream<Item = Result<Bytes, Stopped>> + use<> {
+        let around = self.around_bytes.clone();
+        stream::unfold((body, around), |(mut body, around)| async move {
+            let piece = body.next().await?;
+            let piece = piece.map_err(Stopped::from).and_then(|piece| {
+                let spend = |left: usize| match left {
+                    usize::MAX => Some(left),
+                    left => left.checked_sub(piece.len()),
+                };
+                let spent = around.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+                spent.map(|_| piece).map_err(|_| Stopped::TooLong)
+            });
+            Some((piece, (body, around)))
+        })
+    }
+
+    /// The next piece of a part.
+    async fn next(&mut self, field: &mut Field<'_>) -> Result<Option<Bytes>, Refusal> {
+        let piece = field.chunk().await.map_err(refusal)?;
+        let len = piece.as_ref().map_or(0, Bytes::len) as u64;
+        let left = self.left_bytes.checked_sub(len);
+        self.left_bytes = left.ok_or(Status::ContentTooLarge)?;
+        Ok(piece)
+    }
+
+    /// Whether a file of this name may be put: the form's own name says nothing of that.
+    fn judge<'n>(
+        &self,
+        name: &[u8],
+        mut others: impl ExactSizeIterator<Item = &'n [u8]>,
+    ) -> Result<(), Refusal> {
+        let host = self.inbox.hosts.get(self.call.host);
+        let is_hidden = name.starts_with(b".") && host.dotfiles == Dotfiles::Hidden;
+        let full_name = [&as_directory(&self.call.name), name].concat();
+        let (policy, remote) = (&host.policy, *self.call.remote.ip());
+        if is_hidden || matches!(name, b"." | b"..") {
+            return Err(Status::Forbidden.into());
         }
-        Ok(Done::Form(names))
+        if !policy.lets_through(&self.call.name, &full_name, remote) {
+            return Err(Status::Forbidden.into());
+        }
+        if others.len() == MAX_FILES {
+            return Err(Status::ContentTooLarge.into());
+        }
+        match others.any(|other| other == name) {
+            true => Err(Status::BadRequest.into()),
+            false => Ok(()),
+        }
     }
 
     async fn take_file(
-        &self,
+        &mut self,
         directory: &Arc<Place>,
         name: Vec<u8>,
         field: &mut Field<'_>,
-        left: &mut u64,
     ) -> Result<(Place, Draft), Refusal> {
-        let directory = directory.clone();
+        let (directory, turns) = (directory.clone(), self.inbox.turns.clone());
+        let wishes = self.wishes.clone();
         let begin = move || {
             let directory = rustix::io::fcntl_dupfd_cloexec(&directory.directory, 0)?;
             let place = Place { directory, name };
-            place.current()?;
-            let draft = Draft::new(&place)?;
+            place.judge(&wishes)?;
+            let draft = Draft::new(&place, turns)?;
             Ok((place, draft))
         };
-        let (place, mut draft) = self.step(begin).await?;
-        while let Some(piece) = field.chunk().await.map_err(refusal)? {
-            *left = left
-                .checked_sub(piece.len() as u64)
-                .ok_or(Status::ContentTooLarge)?;
-            draft = self.step(move || draft.write(&piece)).await?;
+        let (place, mut draft) = self.inbox.step(begin).await?;
+        while let Some(piece) = self.next(field).await? {
+            draft = self.inbox.step(move || draft.write(&piece)).await?;
         }
+        draft = self.inbox.step(move || draft.sync()).await?;
         Ok((place, draft))
+    }
+
+    async fn put(self, drafts: Vec<(Place, Draft)>) -> Result<Done, Refusal> {
+        let (wishes, change) = (self.wishes, self.inbox.change.clone());
+        let put_all = move |decision: &Decision| {
+            let mut names = Vec::new();
+            for (at, (place, draft)) in drafts.into_iter().enumerate() {
+                // With the first it is decided of all.
+                let own = Decision::default();
+                let decision = if at == 0 { decision } else { &own };
+                draft.put(&place, &wishes, &change, decision)?;
+                names.push(place.name);
+            }
+            Ok(names)
+        };
+        self.inbox.decide(put_all).await.map(Done::Form)
     }
 }
 
@@ -130,12 +212,14 @@ fn file_name(said: &str) -> Vec<u8> {
 }
 
 fn refusal(error: multer::Error) -> Refusal {
-    if let multer::Error::StreamReadFailed(cause) = &error
-        && cause.is::<Broken>()
-    {
-        return Refusal::Gone;
+    match error {
+        multer::Error::StreamSizeExceeded { .. } => Status::ContentTooLarge.into(),
+        multer::Error::StreamReadFailed(why) => match why.downcast_ref() {
+            Some(Stopped::Broken(_)) => Refusal::Gone,
+            _ => Status::BadRequest.into(),
+        },
+        _ => Status::BadRequest.into(),
     }
-    Status::BadRequest.into()
 }
 
 #[cfg(test)]

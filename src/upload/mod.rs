@@ -10,15 +10,16 @@ mod place;
 mod reply;
 
 use crate::exchange::{Body, Call, Gone, Said, Side, Voice};
-use crate::http::Status;
 use crate::http::limits::Limits;
 use crate::http::request::{Request, Slots};
 use crate::http::wishes::Wishes;
+use crate::http::{Hosts, Status};
 use crate::site::Roots;
 use draft::Draft;
 use place::Place;
 use rustix::io::Errno;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -33,7 +34,10 @@ pub struct Inbox {
     roots: Arc<Roots>,
     max_bytes: u64,
     limit: Duration,
+    hosts: Arc<Hosts>,
     turns: Arc<Semaphore>,
+    /// Held from the look at what is there to its change.
+    change: Arc<Mutex<()>>,
 }
 
 /// Why a request was not carried out.
@@ -68,12 +72,14 @@ enum Done {
 }
 
 impl Inbox {
-    /// Files of at most `max_bytes` beneath `roots`; each step of the file system may take `limit`.
-    pub fn new(roots: Arc<Roots>, max_bytes: u64, limit: Duration) -> Inbox {
+    /// Files of at most `max_bytes` beneath the `roots` of these `hosts`; each step of the file system may take `limit`.
+    pub fn new(roots: Arc<Roots>, hosts: Arc<Hosts>, max_bytes: u64, limit: Duration) -> Inbox {
         Inbox {
             roots,
+            hosts,
             max_bytes,
             limit,
+            change: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -109,7 +115,10 @@ impl Inbox {
             "PUT" => self.put(call, Arc::new(wishes), body, voice).await,
             "DELETE" => self.delete(call, Arc::new(wishes)).await,
             "POST" => match boundary {
-                Some(boundary) => self.take_form(call, boundary, body, voice).await,
+                Some(boundary) => {
+                    let form = form::Form::new(self, call, wishes);
+                    form.take(boundary, body, voice).await
+                }
                 None => Err(Status::UnsupportedMediaType.into()),
             },
             _ => Err(Status::MethodNotAllowed.into()),
@@ -135,14 +144,16 @@ impl Inbox {
         voice.say(Said::Continue).await?;
         let body = (call.body_bytes != Some(0)).then_some(body);
         let draft = self.write(&place, body).await?;
-        let (etag, is_new) = self.step(move || draft.put(&place, &wishes)).await?;
+        let change = self.change.clone();
+        let put = move |decision: &Decision| draft.put(&place, &wishes, &change, decision);
+        let (etag, is_new) = self.decide(put).await?;
         Ok(Done::Put { etag, is_new })
     }
 
     /// Writes what comes into a file that nobody sees.
     async fn write(&self, place: &Arc<Place>, body: Option<Body>) -> Result<Draft, Refusal> {
-        let begun = place.clone();
-        let mut draft = self.step(move || Draft::new(&begun)).await?;
+        let (begun, turns) = (place.clone(), self.turns.clone());
+        let mut draft = self.step(move || Draft::new(&begun, turns)).await?;
         let Some(mut body) = body else {
             return Ok(draft);
         };
@@ -162,7 +173,9 @@ impl Inbox {
         if place.is_directory() {
             return Err(Status::Conflict.into());
         }
-        self.step(move || place.delete(&wishes)).await?;
+        let change = self.change.clone();
+        self.decide(move |decision| place.delete(&wishes, &change, decision))
+            .await?;
         Ok(Done::Deleted)
     }
 
@@ -185,21 +198,46 @@ impl Inbox {
         &self,
         work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Refusal> {
+        self.decide(|_| work()).await
+    }
+
+    /// The same for what changes something: once it has decided that, it is waited for to the end, so that nobody is
+    /// told of a failure that is none; once it was given up, it changes nothing.
+    async fn decide<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Decision) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let turn = timeout(self.limit, self.turns.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             return Err(Status::GatewayTimeout.into());
         };
         // What hangs keeps its turn: so it cannot take all threads there are.
-        let working = spawn_blocking(move || {
+        let decision = Arc::new(Decision::default());
+        let decides = decision.clone();
+        let mut working = spawn_blocking(move || {
             let _turn = turn;
-            work()
+            work(&decides)
         });
-        match timeout(self.limit, working).await {
-            Ok(Ok(Ok(done))) => Ok(done),
-            Ok(Ok(Err(trouble))) => Err(trouble.status().into()),
-            Ok(Err(_)) => Err(Status::InternalServerError.into()),
-            Err(_) => Err(Status::GatewayTimeout.into()),
+        let outcome = match timeout(self.limit, &mut working).await {
+            Ok(outcome) => outcome,
+            Err(_) if decision.take() => return Err(Status::GatewayTimeout.into()),
+            Err(_) => working.await,
+        };
+        match outcome {
+            Ok(done) => done.map_err(|trouble| trouble.status().into()),
+            Err(_) => Err(Status::InternalServerError.into()),
         }
+    }
+}
+
+/// Whether something is changed, or given up: who comes first decides.
+#[derive(Debug, Default)]
+struct Decision(AtomicBool);
+
+impl Decision {
+    /// True for the first who asks.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -208,6 +246,8 @@ impl Inbox {
 enum Trouble {
     /// A condition of the request does not hold.
     Condition,
+    /// It has taken too long, and the client was told so.
+    TooLate,
     /// What the file system said.
     System(Errno),
 }
@@ -223,6 +263,7 @@ impl Trouble {
     fn status(self) -> Status {
         match self {
             Trouble::Condition => Status::PreconditionFailed,
+            Trouble::TooLate => Status::GatewayTimeout,
             Trouble::System(errno) => match errno {
                 Errno::NOSPC | Errno::DQUOT => Status::InsufficientStorage,
                 Errno::FBIG => Status::ContentTooLarge,

@@ -1,6 +1,6 @@
 //! Where a file is, or would be.
 
-use super::Trouble;
+use super::{Decision, Trouble};
 use crate::http::conditional::may_change;
 use crate::http::wishes::Wishes;
 use crate::site::{Coding, HostId, Roots, Validator};
@@ -8,6 +8,7 @@ use httpdate::HttpDate;
 use rustix::fs::{AtFlags, FileType, fsync, statat, unlinkat};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
 /// A name in an open directory. All that it does blocks.
 #[derive(Debug)]
@@ -60,8 +61,17 @@ impl Place {
     }
 
     /// Deletes what is there.
-    pub(super) fn delete(&self, wishes: &Wishes<'_>) -> Result<(), Trouble> {
+    pub(super) fn delete(
+        &self,
+        wishes: &Wishes<'_>,
+        change: &Mutex<()>,
+        decision: &Decision,
+    ) -> Result<(), Trouble> {
+        let _alone = change.lock().unwrap_or_else(PoisonError::into_inner);
         self.judge(wishes)?;
+        if !decision.take() {
+            return Err(Trouble::TooLate);
+        }
         unlinkat(&self.directory, &self.name[..], AtFlags::empty())?;
         fsync(&self.directory)?;
         Ok(())
