@@ -380,7 +380,7 @@ fn a_body_may_take_its_time_whatever_the_method() {
         }
         told.send(body).expect("a test");
         stream
-            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
             .expect("sending");
     });
     let server = lab.serve(&[&proxy("/", address), "--proxy-timeout=1"]);
@@ -405,4 +405,27 @@ fn a_body_may_take_its_time_whatever_the_method() {
         b"5\r\nquery\r\n0\r\n\r\n"
     );
     server.stop();
+}
+
+#[test]
+fn a_server_may_close_the_connections_that_it_was_to_keep() {
+    let lab = Lab::new();
+    let (told, asked) = channel();
+    let address = behind(move |mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().expect("a copy"));
+        read_request(&mut reader).expect("a request");
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .expect("sending");
+        // It takes another, and closes without an answer.
+        let another = read_request(&mut reader).map(|request| request.head);
+        let _ = told.send(another);
+    });
+    let server = lab.serve(&[&proxy("/", address)]);
+    for _ in 0..3 {
+        assert_eq!(lab.get("/x"), b"ok");
+    }
+    drop(server);
+    let another = asked.iter().take(3).flatten().count();
+    assert!(another >= 1, "a kept connection was used");
 }

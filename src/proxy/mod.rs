@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
+use hyper::{Response, StatusCode};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -75,41 +76,29 @@ impl Proxy {
 
     async fn try_answer(&self, call: Call, side: Side) -> Result<(), Gone> {
         let Side { body, voice } = side;
-        let wants_tunnel = request::wants_upgrade(&call);
         let moved = Arc::new(AtomicBool::new(false));
         let (body, spare) = match call.body_bytes {
-            Some(0) => (request::no_body(), Some(body)),
+            Some(0) => (None, Some(body)),
             _ => {
                 // The client may go on: there is no telling what the server will say of it.
                 voice.say(Said::Continue).await?;
-                (request::stream(body, moved.clone()), None)
+                (Some(request::stream(body, moved.clone())), None)
             }
         };
-        let Ok(request) = request::build(&call, &self.upstream, body) else {
-            return voice.say(Said::Refuse(Status::BadRequest)).await;
-        };
-        let is_head = request.method() == hyper::Method::HEAD;
-        let mut answer = pin!(self.client.request(request));
-        let response = loop {
-            let response = tokio::select! {
-                response = timeout(self.limit, &mut answer) => response,
-                () = voice.gone() => return Err(Gone),
-            };
-            // While it takes the request, it need not answer.
-            if response.is_ok() || !moved.swap(false, Ordering::Relaxed) {
-                break response;
-            }
+        let response = tokio::select! {
+            response = self.ask(&call, body, &moved) => response,
+            () = voice.gone() => return Err(Gone),
         };
         let mut response = match response {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return voice.say(Said::Refuse(status_of(&error))).await,
-            Err(_) => return voice.say(Said::Refuse(Status::GatewayTimeout)).await,
+            Ok(response) => response,
+            Err(status) => return voice.say(Said::Refuse(status)).await,
         };
         let upgraded = hyper::upgrade::on(&mut response);
-        let is_tunnel = response.status() == hyper::StatusCode::SWITCHING_PROTOCOLS;
-        if is_tunnel && !wants_tunnel {
+        let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if is_tunnel && !request::wants_upgrade(&call) {
             return voice.say(Said::Refuse(Status::BadGateway)).await;
         }
+        let is_head = call.head.starts_with(b"HEAD ");
         voice
             .say(Said::Head(response::head(&response, is_head)))
             .await?;
@@ -117,6 +106,42 @@ impl Proxy {
             (true, Some(body)) => tunnel::run(upgraded, body, voice).await,
             (true, None) => Err(Gone),
             (false, _) => self.forward(response.into_body(), &voice, &moved).await,
+        }
+    }
+
+    /// What the server answers. What only asks, and has no body, is asked once more on a new connection if the server
+    /// has closed the one that was kept.
+    async fn ask(
+        &self,
+        call: &Call,
+        body: Option<RequestBody>,
+        moved: &AtomicBool,
+    ) -> Result<Response<Incoming>, Status> {
+        let only_asks = call.head.starts_with(b"GET ") || call.head.starts_with(b"HEAD ");
+        let may_repeat = body.is_none() && only_asks;
+        match self.ask_once(call, body, moved).await {
+            Err(Failure::Broken) if may_repeat => self.ask_once(call, None, moved).await,
+            outcome => outcome,
+        }
+        .map_err(Failure::status)
+    }
+
+    async fn ask_once(
+        &self,
+        call: &Call,
+        body: Option<RequestBody>,
+        moved: &AtomicBool,
+    ) -> Result<Response<Incoming>, Failure> {
+        let body = body.unwrap_or_else(request::no_body);
+        let request = request::build(call, &self.upstream, body).map_err(|_| Failure::Unfit)?;
+        let mut answer = pin!(self.client.request(request));
+        loop {
+            match timeout(self.limit, &mut answer).await {
+                Ok(outcome) => return outcome.map_err(|error| Failure::of(&error)),
+                // While it takes the request, it need not answer.
+                Err(_) if moved.swap(false, Ordering::Relaxed) => {}
+                Err(_) => return Err(Failure::Late),
+            }
         }
     }
 
@@ -160,16 +185,41 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// What is said of a server that did not answer.
-fn status_of(error: &ClientError) -> Status {
-    // The connector says what the time limit was exceeded by in no other way.
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
-            return Status::GatewayTimeout;
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The request cannot be passed on.
+    Unfit,
+    /// There is no connection.
+    Unreachable,
+    /// There was one, and it broke, or what came over it is no answer.
+    Broken,
+    /// It took too long.
+    Late,
+}
+
+impl Failure {
+    fn of(error: &ClientError) -> Failure {
+        // The connector says what the time limit was exceeded by in no other way.
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+                return Failure::Late;
+            }
+            cause = error.source();
         }
-        cause = error.source();
+        match error.is_connect() {
+            true => Failure::Unreachable,
+            false => Failure::Broken,
+        }
     }
-    Status::BadGateway
+
+    fn status(self) -> Status {
+        match self {
+            Failure::Unfit => Status::BadRequest,
+            Failure::Unreachable | Failure::Broken => Status::BadGateway,
+            Failure::Late => Status::GatewayTimeout,
+        }
+    }
 }
