@@ -31,7 +31,7 @@ mount_files() {
     [[ -x $TROUBLED ]] || die "the build made no $TROUBLED"
     mkdir "$WWW/jfs"
     mkfifo "$SCRATCH/orders"
-    "$TROUBLED" "$WWW/jfs" <"$SCRATCH/orders" >"$SCRATCH/troubled.out" &
+    taskset -c "$CLIENT_CORE" "$TROUBLED" "$WWW/jfs" <"$SCRATCH/orders" >"$SCRATCH/troubled.out" &
     MOUNT_PID=$!
     exec {ORDERS}>"$SCRATCH/orders"
     trap clean_up_front EXIT
@@ -57,9 +57,9 @@ await_answers() {
     done
 }
 
-# as_client COMMAND...: in the namespace, in the background.
+# as_client COMMAND...: in the namespace, in the background, off the server's core.
 as_client() {
-    ip netns exec "$ENVIRONMENT" "$@" &
+    ip netns exec "$ENVIRONMENT" taskset -c "$CLIENT_CORE" "$@" &
     LOAD_PID=$!
 }
 
