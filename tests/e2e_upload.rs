@@ -16,6 +16,23 @@ fn ask(lab: &Lab, path: &str, flags: &[&str]) -> (String, String) {
     (status.to_owned(), body.to_owned())
 }
 
+/// The status alone. A server that has answered may close before all has been sent, which curl calls a failure.
+fn status_of(lab: &Lab, path: &str, flags: &[&str]) -> String {
+    let url = lab.url(path);
+    let curl = [
+        "curl",
+        "-s",
+        "-m",
+        "30",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        &url,
+    ];
+    text(lab.exec(&[&curl, flags].concat()).stdout)
+}
+
 /// A file with made content outside of what is served.
 fn source(directory: &Path, name: &str, content: &[u8]) -> String {
     let path = directory.join(name);
@@ -147,24 +164,7 @@ fn what_is_refused_changes_nothing() {
         ),
         ("/up/new", &["-T", &small, "-H", "If-Match: *"], "412"),
     ] {
-        // A server that has answered may close before all has been sent.
-        let url = lab.url(path);
-        let words = [
-            &[
-                "curl",
-                "-s",
-                "-m",
-                "30",
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_code}",
-                &url,
-            ],
-            flags,
-        ]
-        .concat();
-        assert_eq!(text(lab.exec(&words).stdout), status, "{path} {flags:?}");
+        assert_eq!(status_of(&lab, path, flags), status, "{path} {flags:?}");
     }
     assert_eq!(names(&up), before);
     assert_eq!(fs::read(up.join("old")).expect("a file"), b"old");
@@ -272,23 +272,7 @@ fn nobody_puts_files_without_a_password_by_mistake() {
         &["-T", &small, "-u", "ann:wrong"],
         &["-X", "DELETE"],
     ] {
-        let url = lab.url("/up/x");
-        let words = [
-            &[
-                "curl",
-                "-s",
-                "-m",
-                "30",
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_code}",
-                &url,
-            ],
-            flags,
-        ]
-        .concat();
-        assert_eq!(text(lab.exec(&words).stdout), "401", "{flags:?}");
+        assert_eq!(status_of(&lab, "/up/x", flags), "401", "{flags:?}");
     }
     assert!(names(&up).is_empty());
     assert_eq!(
@@ -349,23 +333,7 @@ fn a_full_disk_is_said_and_nothing_is_left_on_it() {
     let large = source(outside.path(), "large", &vec![7; 3 << 20]);
     let small = source(outside.path(), "small", &noise(85, 900_000));
     for flags in [&["-T", &large][..], &["-T", &large, "-H", "Expect:"]] {
-        let url = lab.url("/up/large");
-        let words = [
-            &[
-                "curl",
-                "-s",
-                "-m",
-                "30",
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_code}",
-                &url,
-            ],
-            flags,
-        ]
-        .concat();
-        assert_eq!(text(lab.exec(&words).stdout), "507", "{flags:?}");
+        assert_eq!(status_of(&lab, "/up/large", flags), "507", "{flags:?}");
         wait_until("nothing to be left", || names(&up).is_empty());
     }
     assert_eq!(

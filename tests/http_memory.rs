@@ -1,14 +1,13 @@
 //! What a thousand slow downloads of large files take.
-#![allow(unsafe_code)]
 
 mod common;
+mod heap;
 mod peer;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs::File;
 
 use common::segment::Answer;
+use heap::{HELD_BYTES, MOST_HELD_BYTES};
 use peer::{Host, Peer};
 use xdphttpd::http::stream::{CHUNK_BYTES, FRUGAL_CHUNK_BYTES, MAX_CHUNKS};
 use xdphttpd::net::{Duration, Limits};
@@ -26,39 +25,6 @@ const ROUNDS: usize = 20;
 /// a small one for each connection beyond.
 const BOUND_BYTES: usize =
     BODY_BYTES + MAX_CHUNKS * CHUNK_BYTES + CONNECTIONS as usize * FRUGAL_CHUNK_BYTES;
-
-thread_local! {
-    static HELD_BYTES: Cell<i64> = const { Cell::new(0) };
-    static MOST_HELD_BYTES: Cell<i64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-fn count(more_bytes: i64) {
-    let held_bytes = HELD_BYTES.get() + more_bytes;
-    HELD_BYTES.set(held_bytes);
-    MOST_HELD_BYTES.set(MOST_HELD_BYTES.get().max(held_bytes));
-}
-
-// SAFETY: every call goes unchanged to `System`, which upholds the contract; the counters are const-initialised
-// thread-locals without a destructor, so touching them never allocates.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller upholds the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: `pointer` came from `System` through `alloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Takes note of what has come, each segment in its order.
 fn take(peers: &mut [Peer], answers: &[Answer]) {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use xdphttpd::exchange::{Call, Exchanges, Head, PIECE_BYTES, Said, Side};
 
-/// The tasks that have begun, the last one last: earlier ones are over.
+/// The task that has begun, until it is over; a connection has one at a time.
 #[derive(Clone, Default)]
 pub struct Echo(Rc<RefCell<Option<Task>>>);
 

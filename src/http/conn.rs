@@ -293,7 +293,8 @@ impl Conn {
         }
     }
 
-    /// Requests taken so far, and how much of the body that a service takes, modulo 2^32: tells what is waited for from what was.
+    /// Requests taken so far, and how much of the body that a service takes, modulo 2^32: tells what is waited for from
+    /// what was.
     pub fn progress(&self) -> u32 {
         match &self.phase {
             Phase::Calling(calling) => self.requests.wrapping_add(calling.progress()),
