@@ -14,6 +14,7 @@ use xdphttpd::exchange::{
     Broken, Call, Exchanges, Head, PIECE_BYTES, PIECES, Said, ServiceId, Side,
 };
 use xdphttpd::http::access::Networks;
+use xdphttpd::http::auth::Realm;
 use xdphttpd::http::call::{Kind, Service};
 use xdphttpd::http::{Host, Hosts, Status};
 use xdphttpd::site::{InlineLoader, Root, Waiter};
@@ -519,6 +520,34 @@ fn the_health_check_comes_before_all_services() {
     play.client.input(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
     let (call, _side) = play.begun();
     assert_eq!((&*call.name, call.rest), (&b"a"[..], Some(0)));
+}
+
+#[test]
+fn what_comes_while_a_password_is_looked_at_counts() {
+    let hash = "$2y$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW";
+    let asked = b"GET /p HTTP/1.1\r\nHost: h\r\nAuthorization: Basic YW5uOnNlc2FtZQ==\r\n\r\n";
+    type Happening = fn(&mut xdphttpd::http::Conn);
+    let happenings: [Happening; 2] = [|conn| conn.shut_down(), |conn| conn.input_end()];
+    for happens in happenings {
+        let users = [("ann".to_owned(), hash.parse().expect("a hash"))];
+        let mut host = Host::default();
+        let realm = Realm::new("r", users).expect("a realm");
+        host.policy.auth.insert("/p", realm).expect("a path");
+        let mut play = Play::with(host, 1);
+        play.client.input(asked);
+        assert!(play.begun.try_recv().is_err(), "nobody knows yet who asks");
+        happens(&mut play.client.conn);
+        while play.client.deliver() {}
+        let (_, side) = play.begun();
+        let done = [head("HTTP/1.1 204 No Content\r\n", None, false), Said::End];
+        let expected = format!("HTTP/1.1 204 No Content\r\n{DATE}{CLOSE}\r\n");
+        assert_same(
+            &play.say(&side, done),
+            expected.as_bytes(),
+            "the last response",
+        );
+        assert!(play.client.conn.wants_close());
+    }
 }
 
 #[test]
