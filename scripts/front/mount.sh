@@ -7,6 +7,8 @@ readonly TROUBLED=$REPO/target/release/examples/troubled
 readonly DOWNLOAD_BYTES=$((100 * 1024 * 1024))
 readonly DOWNLOAD_RATE=1000000             # bytes/s
 readonly WAITING=32                        # requests to the mount that hangs, at any time
+readonly BEGUN_S=0.3                       # after so long a trouble has begun
+readonly SPARE_S=2                         # that it lasts longer than both loads take
 readonly MOUNT_S=10                        # to be mounted, or to obey
 ASKED=                                     # requests to the mount that hangs, in all
 MOUNT_PID=
@@ -36,6 +38,7 @@ mount_files() {
     exec {ORDERS}>"$SCRATCH/orders"
     trap clean_up_front EXIT
     await_answers 1
+    order put large.bin 1 $DOWNLOAD_BYTES
 }
 
 # order WORD...: has it done.
@@ -76,34 +79,46 @@ end_client() {
 begin_alone() { :; }
 end_alone() { :; }
 
-# A download that lasts as long as both loads. curl says 28: there wasn't time for all.
-begin_download() {
-    order put large.bin 1 $DOWNLOAD_BYTES
+# download MOST-SECONDS: of the large file, in the background.
+download() {
     order trouble read large.bin rate $DOWNLOAD_RATE
-    as_client curl -s --noproxy '*' --max-time $((WARM_S + 2 * RUN_S + 1)) -o "$SCRATCH/large" \
+    as_client curl -s --noproxy '*' --max-time "$1" -o "$SCRATCH/large" \
         -w '%{http_code} %{size_download} %{speed_download}\n' "http://$ADDRESS/jfs/large.bin" >"$SCRATCH/download"
+    sleep $BEGUN_S
 }
 
-end_download() {
+# end_download_as STATUS: of curl; what came is what the file begins with, at the mount's pace.
+end_download_as() {
     local status bytes speed
-    end_client 28
+    end_client "$1"
     read -r status bytes speed <"$SCRATCH/download"
     order heal
     if [[ $status != 200 ]] || ! cmp -s -n "$bytes" "$SCRATCH/large" "$WWW/jfs/large.bin"; then
         die "the download, status $status, isn't the file"
     fi
     # Always a chunk or two behind.
-    (( speed > DOWNLOAD_RATE * 8 / 10 && speed <= DOWNLOAD_RATE )) ||
+    (( speed > DOWNLOAD_RATE * 7 / 10 && speed <= DOWNLOAD_RATE )) ||
         die "the download had $speed bytes/s, not $DOWNLOAD_RATE"
     echo "  the download: $bytes bytes, $speed bytes/s"
 }
 
+# A download that outlasts both loads. curl says 28: there wasn't time for all.
+begin_download() { download $((2 * RUN_S + SPARE_S)); }
+end_download() { end_download_as 28; }
+
+begin_whole() { download $((2 * DOWNLOAD_BYTES / DOWNLOAD_RATE)); }
+end_whole() {
+    end_download_as 0
+    (( $(stat -c %s "$SCRATCH/large") == DOWNLOAD_BYTES )) || die "the download isn't whole"
+}
+
 # So many names that they are asked for until both loads are over.
 begin_hang() {
-    ASKED=$(( WAITING * ((WARM_S + 2 * RUN_S) / FILE_TIMEOUT_S + 2) ))
+    ASKED=$(( WAITING * ((2 * RUN_S + SPARE_S) / FILE_TIMEOUT_S + 1) ))
     order trouble lookup '*' hang
     as_client curl -s --no-progress-meter --noproxy '*' -Z --parallel-immediate --parallel-max $WAITING \
         -o /dev/null -w '%{http_code}\n' "http://$ADDRESS/jfs/[1-$ASKED]" >"$SCRATCH/waiting"
+    sleep $BEGUN_S
 }
 
 end_hang() {

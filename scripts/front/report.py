@@ -1,19 +1,21 @@
 """The table of scripts/front.sh, from lines of words parted by tabs:
 
-    ROUND CONDITION LOADER RATE MB/S P50 P99 USER SYSTEM SOFTIRQ CLIENT-IDLE STOLEN
+    WINDOW CONDITION LOADER RATE MB/S P50 P99 USER SYSTEM SOFTIRQ CLIENT-IDLE STOLEN
 
-Latencies are in µs, CPU in µs of the server's core by request.
+Latencies are in µs, CPU in µs of the server's core by request. Windows are numbered
+as they followed one another.
 """
 
 import sys
 from collections import defaultdict
-from statistics import median
+from statistics import mean, median, quantiles
 
 TITLES = {
     "alone": "alone",
     "download": "beside a download at 1 MB/s",
     "hang": "beside a mount that hangs",
 }
+WHOLE = "whole"
 ALONE = "alone"
 LATENCY_LIMIT_MS = 5
 RATE_LIMIT = 0.05
@@ -21,7 +23,7 @@ FIELDS = ["rate", "mb", "p50", "p99", "user", "system", "softirq", "idle", "stol
 
 
 def read(path):
-    """(condition, loader) to round to figures by name."""
+    """(condition, loader) to window to figures by name."""
     runs = defaultdict(dict)
     for line in open(path, encoding="utf-8"):
         number, condition, loader, *words = line.split()
@@ -31,12 +33,18 @@ def read(path):
     return runs
 
 
-def column(rounds, name, unit=1.0):
-    return [figures[name] / unit for figures in rounds.values()]
+def column(windows, name, unit=1.0):
+    return [figures[name] / unit for figures in windows.values()]
 
 
 def spread(values, form):
     return f"**{median(values):{form}}** ({min(values):{form}}–{max(values):{form}})"
+
+
+def spread_of_many(values, form):
+    """With the middle half, where there are more than a few."""
+    low, _, high = quantiles(values, method="inclusive") if len(values) > 1 else values * 3
+    return f"**{median(values):{form}}** (half within {low:{form}}–{high:{form}}, all {min(values):{form}}–{max(values):{form}})"
 
 
 def table(head, rows):
@@ -48,9 +56,10 @@ def table(head, rows):
 
 
 def ratios(runs, condition, loader, name):
-    """Of each round: the figure by that of the same round without trouble."""
+    """Of each window: the figure by the mean of those alone just before and after."""
     alone = runs[ALONE, loader]
-    return [figures[name] / alone[number][name] for number, figures in runs[condition, loader].items()]
+    return [figures[name] / mean(alone[beside][name] for beside in (number - 1, number + 1))
+            for number, figures in runs[condition, loader].items()]
 
 
 def loads(runs):
@@ -71,13 +80,13 @@ def loads(runs):
 
 
 def comparison(runs):
-    print("By the same round's figures alone, median of the rounds' ratios (min–max):\n")
+    print("By the mean of what was measured alone just before and after, median of the ratios:\n")
     rows = []
     for condition, title in TITLES.items():
         if condition != ALONE:
-            rows.append([title, spread(ratios(runs, condition, "wrk", "rate"), ".3f"),
-                         spread(ratios(runs, condition, "wrk", "cpu"), ".3f"),
-                         spread(ratios(runs, condition, "paced", "cpu"), ".3f")])
+            rows.append([title, spread_of_many(ratios(runs, condition, "wrk", "rate"), ".3f"),
+                         spread_of_many(ratios(runs, condition, "wrk", "cpu"), ".3f"),
+                         spread_of_many(ratios(runs, condition, "paced", "cpu"), ".3f")])
     table(["", "requests/s", "CPU a request", "at the fixed rate"], rows)
 
 
@@ -92,7 +101,9 @@ def verdict(runs):
             word = "not more" if change >= -RATE_LIMIT else "MORE"
             line += f", rate {word} than {RATE_LIMIT:.0%} lower ({change:+.1%})"
         print(line)
-    stolen = [share for rounds in runs.values() for share in column(rounds, "stolen")]
+    whole = column(runs[WHOLE, "paced"], "p99", 1e3)
+    print(f"- beside the whole download, {len(whole)} windows of the fixed rate: p99 {spread(whole, '.2f')} ms")
+    stolen = [share for windows in runs.values() for share in column(windows, "stolen")]
     print(f"\nThe hypervisor stole of a core {median(stolen):.1%} of a run's time, {max(stolen):.1%} at worst.")
 
 
