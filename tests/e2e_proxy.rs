@@ -429,3 +429,17 @@ fn a_server_may_close_the_connections_that_it_was_to_keep() {
     let another = asked.iter().take(3).flatten().count();
     assert!(another >= 1, "a kept connection was used");
 }
+
+#[test]
+fn a_server_behind_may_be_known_by_name() {
+    let lab = Lab::new();
+    let (address, asked) = telling(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nback");
+    let by_name = format!("--proxy=/=http://localhost:{}", address.port());
+    let server = lab.serve(&[&by_name]);
+    for path in ["/one", "/two"] {
+        assert_eq!(lab.get(path), b"back");
+        let request = asked.recv_timeout(PATIENCE).expect("a request");
+        assert_eq!(request.head.split(' ').nth(1), Some(path));
+    }
+    server.stop();
+}

@@ -5,6 +5,7 @@
 //! Connections are kept and used again. A connection that the two agree to speak something
 //! else on, a WebSocket for one, becomes a tunnel.
 
+mod names;
 mod request;
 mod response;
 mod tunnel;
@@ -22,6 +23,7 @@ use hyper::{Response, StatusCode};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use names::Names;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long a server may take to accept a connection.
+/// How long a server may take to accept a connection, and the system to find its address.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a connection is kept that nobody uses: less than servers do, so that they
 /// seldom close one that is just being used again.
@@ -43,7 +45,7 @@ type RequestBody = UnsyncBoxBody<Bytes, crate::exchange::Broken>;
 #[derive(Clone)]
 pub struct Proxy {
     upstream: Upstream,
-    client: Client<HttpConnector, RequestBody>,
+    client: Client<HttpConnector<Names>, RequestBody>,
     /// How long it may say nothing while it is its turn.
     limit: Duration,
 }
@@ -52,7 +54,7 @@ impl Proxy {
     /// Requests go to `upstream`, which may be silent for `limit` while it is its turn.
     /// Needs a tokio runtime.
     pub fn new(upstream: Upstream, limit: Duration) -> Proxy {
-        let mut connector = HttpConnector::new();
+        let mut connector = HttpConnector::new_with_resolver(Names::new(CONNECT_LIMIT));
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         let client = Client::builder(TokioExecutor::new())
