@@ -11,7 +11,8 @@
 //! put NAME SEED BYTES              a new file, in the place of any of that name
 //! change NAME SEED BYTES           the same file longer, shorter, or with other content
 //! remove NAME                      it is there no more
-//! trouble OP NAME delay SECONDS    OP is lookup, open, read or list; NAME may be * for any
+//! trouble OP NAME delay SECONDS    OP is lookup, open, read, list,
+//!                                  stat (of the directory) or close; NAME may be * for any
 //! trouble OP NAME rate BYTES       so many bytes a second
 //! trouble OP NAME fail             EIO
 //! trouble OP NAME hang             no answer, until all is well
@@ -85,6 +86,8 @@ fn op_of(word: &str) -> Option<Op> {
         "open" => Some(Op::Open),
         "read" => Some(Op::Read),
         "list" => Some(Op::List),
+        "stat" => Some(Op::Stat),
+        "close" => Some(Op::Close),
         _ => None,
     }
 }

@@ -258,6 +258,7 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
     let inbox =
         |max_bytes| Inbox::new(roots.clone(), hosts.clone(), max_bytes, config.file_timeout);
     let services = Services::new(all, config.proxy_timeout, inbox);
+    let (at_once, lost) = config::files_at_once(cores.len());
     let mut fleet = Fleet::new(
         cores.len(),
         stack,
@@ -270,8 +271,8 @@ async fn serve(config: &Config, passwords: &Handle) -> Result<(), Error> {
             services,
             exchanges: (config.exchanges / cores.len()).max(1),
             patience: Patience {
-                at_once: config::FILES_AT_ONCE,
-                lost: config::FILES_LOST,
+                at_once,
+                lost,
                 limit: config.file_timeout,
             },
         },

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_support::*;
 use xdphttpd::http::stream::{CHUNK_BYTES, MAX_CHUNKS};
-use xdphttpd::site::{Done, InlineLoader, Job, Loader, ReadError};
+use xdphttpd::site::{Done, InlineLoader, Job, Loader, ReadError, Root, Roots};
 
 const GET: &[u8] = b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -45,14 +45,15 @@ impl Loader for EndsLoader {
     fn submit(&mut self, job: Job) -> Result<(), Job> {
         match job {
             Job::Read {
+                read,
                 waiter,
                 offset,
                 len,
                 ..
             } if offset > 0 && len == CHUNK_BYTES => {
                 self.done.push_back(Done::Read {
+                    read,
                     waiter,
-                    offset,
                     result: Ok(self.zeros.clone()),
                 });
                 Ok(())
@@ -255,11 +256,11 @@ struct FailingLoader {
 impl Loader for FailingLoader {
     fn submit(&mut self, job: Job) -> Result<(), Job> {
         match (job, self.why) {
-            (Job::Read { waiter, offset, .. }, Some(why)) => {
+            (Job::Read { read, waiter, .. }, Some(why)) => {
                 let result = Err(why);
                 self.done.push_back(Done::Read {
+                    read,
                     waiter,
-                    offset,
                     result,
                 });
                 Ok(())
@@ -312,5 +313,71 @@ fn what_fails_before_anything_was_sent_is_an_error_and_no_break() {
         client.feed(GET);
         assert!(body(&client.sent) == content, "{why:?}");
         assert_eq!(client.counters.responses_2xx, 1);
+    }
+}
+
+/// Answers reads of chunks only when it is told what came of them.
+struct HeldLoader {
+    inner: InlineLoader,
+    reads: Rc<RefCell<VecDeque<Job>>>,
+    done: Rc<RefCell<VecDeque<Done>>>,
+}
+
+impl Loader for HeldLoader {
+    fn submit(&mut self, job: Job) -> Result<(), Job> {
+        match job {
+            Job::Read { .. } => {
+                self.reads.borrow_mut().push_back(job);
+                Ok(())
+            }
+            job => self.inner.submit(job),
+        }
+    }
+
+    fn completed(&mut self) -> Option<Done> {
+        let done = self.done.borrow_mut().pop_front();
+        done.or_else(|| self.inner.completed())
+    }
+}
+
+#[test]
+fn a_chunk_that_comes_late_is_no_part_of_the_next_file() {
+    let one = content(2 * CHUNK_BYTES);
+    let other: Vec<u8> = one.iter().map(|byte| !byte).collect();
+    let fixture = Fixture::new(&[("one", &one), ("other", &other)]);
+    let roots = Roots::from(Root::open(fixture.path()).unwrap());
+    // What the next file's response finds: the late chunk before its own, or that it failed.
+    for is_well in [true, false] {
+        let (reads, done) = (
+            Rc::new(RefCell::new(VecDeque::new())),
+            Rc::new(RefCell::new(VecDeque::new())),
+        );
+        let mut client = Client::new(HeldLoader {
+            inner: fixture.inline_loader(),
+            reads: reads.clone(),
+            done: done.clone(),
+        });
+        let read = || -> Job { reads.borrow_mut().pop_front().expect("a read") };
+        // Not a byte of it is sent.
+        client.input(b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n");
+        while client.deliver() {}
+        let (first, second) = (read(), read());
+        done.borrow_mut().push_back(first.failed());
+        client.pump();
+        let error = String::from_utf8(std::mem::take(&mut client.sent)).unwrap();
+        assert!(error.starts_with("HTTP/1.1 500 "), "{error}");
+        client.feed(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+        let late = match is_well {
+            true => second.run(&roots),
+            false => second.failed(),
+        };
+        done.borrow_mut().push_back(late);
+        for job in [read(), read()] {
+            done.borrow_mut().push_back(job.run(&roots));
+        }
+        client.pump();
+        let sent = std::mem::take(&mut client.sent);
+        assert!(sent.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        assert!(body(&sent) == other, "one file's bytes in another");
     }
 }

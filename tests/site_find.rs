@@ -282,15 +282,17 @@ fn reads_come_back_to_who_asked_refused_or_not() {
     };
     let ask = |site: &mut Site<TestLoader>, is_full| {
         log.borrow_mut().full = is_full;
-        for waiter in 0..3 {
-            site.read(open.clone(), waiter * 10, 10, Waiter(waiter));
-        }
+        let reads = [0, 1, 2].map(|waiter| {
+            let read = site.read(open.clone(), waiter * 10, 10, Waiter(waiter));
+            (read, waiter * 10)
+        });
+        let offset = |read| reads.iter().find(|(other, _)| *other == read).unwrap().1;
         let events = std::iter::from_fn(|| site.poll()).map(|event| match event {
             Event::Chunk {
                 waiter,
-                offset,
+                read,
                 result,
-            } => (waiter.0, offset, result.map(|bytes| bytes.len())),
+            } => (waiter.0, offset(read), result.map(|bytes| bytes.len())),
             other => panic!("{other:?}"),
         });
         events.collect::<Vec<_>>()

@@ -22,6 +22,8 @@ use xdphttpd::site::{
 const LONG: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_millis(300);
 const LARGE_BYTES: u64 = 1_000_000;
+/// At a time, of one mount.
+const MOST_LOOKS: u64 = 64;
 
 /// A site with a file of its own, and one on the mount `jfs`.
 struct Front {
@@ -30,11 +32,22 @@ struct Front {
     began: Instant,
     mount: Mount,
     runtime: Runtime,
-    _fixture: Fixture,
+    fixture: Fixture,
 }
 
 impl Front {
     fn new() -> Front {
+        Front::serving(|root| root)
+    }
+
+    /// Without an index.
+    fn listing() -> Front {
+        let front = Front::serving(|root| root.listing(true));
+        fs::remove_file(front.fixture.path().join("index.html")).expect("it is there");
+        front
+    }
+
+    fn serving(set: impl FnOnce(Root) -> Root) -> Front {
         let fixture = Fixture::new(&[("index.html", b"here")]);
         fs::create_dir(fixture.path().join("jfs")).expect("a directory");
         let mount = Mount::new(&fixture.path().join("jfs"));
@@ -51,17 +64,25 @@ impl Front {
             lost: 2,
             limit: LIMIT,
         };
-        let roots = Arc::new(Roots::from(Root::open(fixture.path()).expect("a root")));
-        let loader = PoolLoader::new(runtime.handle().clone(), roots, 64, patience, move || {
-            let _ = wake.send(());
-        });
+        let roots = Arc::new(Roots::from(
+            set(Root::open(fixture.path()).expect("a root")),
+        ));
+        let loader = PoolLoader::new(
+            runtime.handle().clone(),
+            roots,
+            MOST_LOOKS as usize,
+            patience,
+            move || {
+                let _ = wake.send(());
+            },
+        );
         Front {
             site: Site::new(loader, Limits::default()),
             woken,
             began: Instant::now(),
             mount,
             runtime,
-            _fixture: fixture,
+            fixture,
         }
     }
 
@@ -167,6 +188,37 @@ fn a_mount_that_hangs_is_waited_for_no_longer_than_the_limit_and_by_nobody_else(
 }
 
 #[test]
+fn what_hangs_takes_no_place_in_line_from_others() {
+    let mut front = Front::new();
+    front.mount.files().trouble(Op::LookUp, None, Trouble::Hang);
+    for waiter in 0..MOST_LOOKS {
+        front.ask(&format!("jfs/{waiter}"), waiter);
+    }
+    let refused = front.find("jfs/more", 100);
+    assert!(matches!(refused, Find::Refused), "{refused:?}");
+    front.ask("index.html", 101);
+    assert_eq!(front.next_entry(), (101, "4 bytes".to_owned()));
+}
+
+#[test]
+fn a_listing_shows_a_mount_that_hangs_without_asking_it() {
+    let mut front = Front::listing();
+    front.mount.files().trouble(Op::Stat, None, Trouble::Hang);
+    front.ask("", 1);
+    let Event::Entry { entry, .. } = front.next() else {
+        panic!("an entry was asked for");
+    };
+    let Entry::File(file) = &*entry else {
+        panic!("{entry:?}");
+    };
+    let Body::Memory(page) = &file.identity.body else {
+        panic!("a listing is in memory");
+    };
+    let page = String::from_utf8_lossy(page);
+    assert!(page.contains("href=\"./jfs/\""), "{page}");
+}
+
+#[test]
 fn a_read_that_hangs_ends_in_time_and_one_that_fails_at_once() {
     let mut front = Front::new();
     front.ask("jfs/large", 1);
@@ -180,12 +232,10 @@ fn a_read_that_hangs_ends_in_time_and_one_that_fails_at_once() {
         panic!("it is too large for memory");
     };
     let chunk = |front: &mut Front, offset| {
-        front.site.read(open.clone(), offset, 10_000, Waiter(1));
+        let asked = front.site.read(open.clone(), offset, 10_000, Waiter(1));
         match front.next() {
-            Event::Chunk {
-                offset: at, result, ..
-            } => {
-                assert_eq!(at, offset);
+            Event::Chunk { read, result, .. } => {
+                assert_eq!(read, asked);
                 result
             }
             other => panic!("{other:?}"),

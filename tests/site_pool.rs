@@ -95,15 +95,16 @@ fn entries_and_chunks_come_back_from_the_pool() {
     let Body::Open(open) = &file.identity.body else {
         panic!()
     };
-    site.read(open.clone(), 262_144, 37_856, Waiter(3));
+    let asked = site.read(open.clone(), 262_144, 37_856, Waiter(3));
     let Event::Chunk {
         waiter: Waiter(3),
-        offset: 262_144,
+        read,
         result,
     } = next_event(&mut site, &woken)
     else {
         panic!()
     };
+    assert_eq!(read, asked);
     assert!(result.unwrap() == big[262_144..]);
     site.read(open.clone(), 299_999, 2, Waiter(3));
     let Event::Chunk { result, .. } = next_event(&mut site, &woken) else {

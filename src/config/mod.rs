@@ -27,11 +27,12 @@ pub mod services;
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// Threads that open, stat and read files at most, for all workers and mounts together.
 pub const FILE_THREADS: usize = 512;
-/// Of these, for one worker and one mount: a slow disk keeps that many busy.
+/// Of these, for one worker and one mount: a slow disk keeps that many busy. Fewer if there
+/// are many workers, see [`files_at_once`].
 pub const FILES_AT_ONCE: usize = 8;
-/// Those of one worker and one mount that did not come back in time and are replaced by
-/// others: a mount that hangs costs so many threads, and what is on it by another name
-/// than its own, by a symbolic link, has others still.
+/// Those of one mount, for all workers together, that did not come back in time and are
+/// replaced by others: a mount that hangs costs so many threads more, and what is on it by
+/// another name than its own, by a symbolic link, has others still.
 pub const FILES_LOST: usize = 24;
 /// Threads that compare passwords with their hashes, which is nothing but computing:
 /// so many processors at most can be kept busy by guesses.
@@ -50,6 +51,14 @@ const LEAST_RATE: ByteSize = ByteSize(1_000);
 /// The part of `--memory` that is for bodies read from files while they are sent;
 /// the rest is for connections.
 const BODY_SHARE: usize = 4;
+
+/// Of `workers` each: file threads for one mount, and how many that did not come back in
+/// time are replaced. A mount that hangs leaves other mounts more than half of all threads,
+/// up to a hundred workers.
+pub fn files_at_once(workers: usize) -> (usize, usize) {
+    let at_once = (FILE_THREADS / 4 / workers).clamp(2, FILES_AT_ONCE);
+    (at_once, (FILES_LOST / workers).max(1))
+}
 
 /// A setting that cannot be.
 #[derive(Debug, thiserror::Error, PartialEq)]

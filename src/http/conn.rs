@@ -168,12 +168,12 @@ impl Conn {
             }
             (Event::Verified { key, holds, .. }, Phase::Proving(_)) => self.proved(key, holds, cx),
             (
-                Event::Chunk { offset, result, .. },
+                Event::Chunk { read, result, .. },
                 Phase::Sending(Sending {
                     stream: Some(stream),
                     ..
                 }),
-            ) => match stream.arrived(offset, result) {
+            ) => match stream.arrived(read, result) {
                 Ok(()) => self.refill(cx),
                 Err(why) => self.break_off(why, cx),
             },

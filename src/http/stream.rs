@@ -8,16 +8,11 @@ use bytes::Bytes;
 
 use super::Context;
 use super::conn::Asked;
-use crate::site::{Loader, OpenFile, ReadError};
-
-/// Bytes read at once: large enough that the pool's overhead vanishes, small enough for many connections.
-pub const CHUNK_BYTES: usize = 256 * 1024;
+pub use crate::site::{CHUNK_BYTES, FRUGAL_CHUNK_BYTES};
+use crate::site::{Loader, OpenFile, ReadError, ReadId};
 
 /// Chunks that a connection may have in memory or on the way: while one is sent, the next is read.
 pub const MAX_CHUNKS: usize = 2;
-
-/// Bytes read at once, and one piece at a time, when memory for bodies is short.
-pub const FRUGAL_CHUNK_BYTES: usize = 32 * 1024;
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -44,8 +39,8 @@ pub struct Stream {
 #[derive(Debug)]
 enum Chunk {
     Memory(Bytes),
-    /// Where in the file it begins and ends, and its bytes when they have arrived.
-    File(Range<u64>, Option<Bytes>),
+    /// Where in the file it begins and ends, as what it was asked for, and its bytes when they have arrived.
+    File(Range<u64>, ReadId, Option<Bytes>),
 }
 
 impl Stream {
@@ -83,7 +78,7 @@ impl Stream {
     /// The chunks that are read from the file.
     fn reads(&self) -> impl Iterator<Item = (&Range<u64>, &Option<Bytes>)> {
         self.chunks.iter().filter_map(|chunk| match chunk {
-            Chunk::File(range, bytes) => Some((range, bytes)),
+            Chunk::File(range, _, bytes) => Some((range, bytes)),
             Chunk::Memory(_) => None,
         })
     }
@@ -109,8 +104,9 @@ impl Stream {
             };
             let end = range.end.min(range.start + bytes as u64);
             let len = (end - range.start) as usize;
-            cx.site.read(file.clone(), range.start, len, cx.waiter);
-            self.chunks.push_back(Chunk::File(range.start..end, None));
+            let id = cx.site.read(file.clone(), range.start, len, cx.waiter);
+            self.chunks
+                .push_back(Chunk::File(range.start..end, id, None));
             held += 1;
             if end < range.end {
                 self.to_ask.push_front(Part::File(file, end..range.end));
@@ -118,17 +114,17 @@ impl Stream {
         }
     }
 
-    /// Takes note of the chunk at `offset`; one that was not asked for is ignored.
+    /// Takes note of what was read; what another response asked for is ignored.
     ///
     /// # Errors
     /// The chunk could not be read, so the body cannot be completed.
     pub fn arrived(
         &mut self,
-        offset: u64,
+        read: ReadId,
         result: Result<Bytes, ReadError>,
     ) -> Result<(), ReadError> {
         let awaited = self.chunks.iter_mut().find_map(|chunk| match chunk {
-            Chunk::File(range, bytes @ None) if range.start == offset => Some(bytes),
+            Chunk::File(_, id, bytes @ None) if *id == read => Some(bytes),
             _ => None,
         });
         if let Some(bytes) = awaited {
@@ -142,7 +138,7 @@ impl Stream {
         self.in_hand_bytes = 0;
         let (bytes, read_bytes) = match self.chunks.front_mut()? {
             Chunk::Memory(bytes) => (std::mem::take(bytes), 0),
-            Chunk::File(range, bytes) => (bytes.take()?, range.end - range.start),
+            Chunk::File(range, _, bytes) => (bytes.take()?, range.end - range.start),
         };
         self.in_hand_bytes = read_bytes;
         self.chunks.pop_front();

@@ -4,13 +4,14 @@ use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, StatxFlags, fstat, statat, statx};
 use rustix::io::Errno;
 
 use super::coding::Coding;
 use super::compress;
 use super::files::{CACHED_FILE_BYTES, Found, Root, open_beneath};
 use super::listing::{Item, MAX_ITEMS, View, render};
+use super::mounts::DeviceId;
 use super::resolve::Dotfiles;
 use super::settings::Compress;
 use super::version::{Loaded, Validator};
@@ -47,6 +48,7 @@ pub(super) fn list(root: &Root, name: &[u8], view: View) -> Result<Found, Found>
 /// What of a directory is served, and whether there is more.
 fn items(root: &Root, name: &[u8], directory: &OwnedFd) -> Result<(Vec<Item>, bool), Errno> {
     let mut items = Vec::new();
+    let device = Validator::of(&fstat(directory)?).device;
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let bytes = entry.file_name().to_bytes();
@@ -54,10 +56,10 @@ fn items(root: &Root, name: &[u8], directory: &OwnedFd) -> Result<(Vec<Item>, bo
             continue;
         }
         // What vanished meanwhile, or leads out of the root, is not there.
-        let Ok(stat) = look_at(root, name, directory, bytes) else {
+        let Ok((file_type, validator)) = look_at(root, name, (directory, device), bytes) else {
             continue;
         };
-        let is_directory = match FileType::from_raw_mode(stat.st_mode) {
+        let is_directory = match file_type {
             FileType::RegularFile => false,
             FileType::Directory => true,
             _ => continue,
@@ -65,7 +67,6 @@ fn items(root: &Root, name: &[u8], directory: &OwnedFd) -> Result<(Vec<Item>, bo
         if items.len() == MAX_ITEMS {
             return Ok((items, true));
         }
-        let validator = Validator::of(&stat);
         items.push(Item {
             name: bytes.to_vec(),
             is_directory,
@@ -84,11 +85,30 @@ fn is_hidden(dotfiles: Dotfiles, name: &[u8]) -> bool {
     }
 }
 
-/// The entry `name` of a directory, or what it leads to within the root.
-fn look_at(root: &Root, parent: &[u8], directory: &OwnedFd, name: &[u8]) -> Result<Stat, Errno> {
-    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Symlink => fstat(open_beneath(root, &[parent, name].concat())?),
-        _ => Ok(stat),
+/// The entry `name` of a directory on that device, or what it leads to within the root.
+fn look_at(
+    root: &Root,
+    parent: &[u8],
+    (directory, device): (&OwnedFd, DeviceId),
+    name: &[u8],
+) -> Result<(FileType, Validator), Errno> {
+    if let Some(mounted) = remembered(directory, name)
+        && mounted.1.device != device
+    {
+        return Ok(mounted);
     }
+    let mut stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+        stat = fstat(open_beneath(root, &[parent, name].concat())?)?;
+    }
+    Ok((FileType::from_raw_mode(stat.st_mode), Validator::of(&stat)))
+}
+
+/// What the kernel knows of an entry without asking its file system. That of a mount would be
+/// another one than that of the directory, which may hang without it.
+fn remembered(directory: &OwnedFd, name: &[u8]) -> Option<(FileType, Validator)> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = statx(directory, name, flags, StatxFlags::BASIC_STATS).ok()?;
+    let file_type = FileType::from_raw_mode(stat.stx_mode.into());
+    Some((file_type, Validator::of_extended(&stat)))
 }

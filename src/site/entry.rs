@@ -64,6 +64,7 @@ impl Entry {
             Found::NotFound => Entry::NotFound,
             Found::Forbidden => Entry::Forbidden,
             Found::Failed(kind) => Entry::Failed(kind),
+            Found::NoDescriptor => Entry::Failed(io::ErrorKind::Other),
         })
     }
 

@@ -14,6 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, openat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::buffers::Buffers;
+use super::closing::{Closing, Held};
 use super::coding::Coding;
 use super::entry::Body;
 use super::headers::Fields;
@@ -50,6 +51,8 @@ pub struct Root {
     pub(super) path: PathBuf,
     /// For the chunks of its files.
     buffers: Buffers,
+    /// For those that stay open.
+    closing: Closing<OwnedFd>,
     pub(super) settings: Settings,
 }
 
@@ -65,6 +68,7 @@ impl Root {
                 directory,
                 path: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
                 buffers: Buffers::default(),
+                closing: Closing::default(),
                 settings: Settings::default(),
             }),
             Err(errno) => Err(RootError {
@@ -103,7 +107,7 @@ impl Root {
 /// An open regular file that chunks of one version are read from.
 #[derive(Debug)]
 pub struct OpenFile {
-    fd: OwnedFd,
+    fd: Held,
     buffers: Buffers,
     /// The version. The time of the last change of status (ctime) is no part of it: that changes with a new name or none
     /// any more, and with permissions, and no byte does.
@@ -150,6 +154,8 @@ pub enum Found {
     Forbidden,
     /// An input/output error.
     Failed(io::ErrorKind),
+    /// There was no descriptor for it.
+    NoDescriptor,
 }
 
 impl From<Errno> for Found {
@@ -162,6 +168,7 @@ impl From<Errno> for Found {
             // What opening a socket, or a device without a driver, says.
             Errno::NXIO | Errno::NODEV => Found::NotFound,
             Errno::ACCESS | Errno::PERM => Found::Forbidden,
+            Errno::MFILE | Errno::NFILE => Found::NoDescriptor,
             _ => Found::Failed(io::Error::from(errno).kind()),
         }
     }
@@ -251,7 +258,7 @@ fn compressed(root: &Root, media_type: &str, file: &Loaded) -> Vec<(Coding, Load
 /// The files beside `name` that hold the same in another coding. One that is older than the original was forgotten when
 /// that was edited; one without a byte was not finished, for every coding has a header. Whatever else is wrong with a
 /// sidecar, the original can be sent.
-fn sidecars(root: &Root, name: &[u8], original: &Validator) -> Vec<(Coding, Regular)> {
+fn sidecars<'r>(root: &'r Root, name: &[u8], original: &Validator) -> Vec<(Coding, Regular<'r>)> {
     if Coding::COMPRESSED
         .iter()
         .any(|coding| name.ends_with(coding.suffix()))
@@ -270,15 +277,15 @@ fn sidecars(root: &Root, name: &[u8], original: &Validator) -> Vec<(Coding, Regu
 }
 
 /// A regular file that was opened.
-struct Regular {
+struct Regular<'r> {
+    root: &'r Root,
     fd: OwnedFd,
-    buffers: Buffers,
     validator: Validator,
 }
 
-impl Regular {
+impl<'r> Regular<'r> {
     /// Opens `name` beneath `root`; what stands there instead is an error.
-    fn open(root: &Root, name: &[u8]) -> Result<Self, Found> {
+    fn open(root: &'r Root, name: &[u8]) -> Result<Self, Found> {
         let fd = open_beneath(root, name)?;
         let (file_type, mut validator) = look(&fd)?;
         if let Some(rest) = rest_of_tick(&validator) {
@@ -287,8 +294,8 @@ impl Regular {
         }
         match file_type {
             FileType::RegularFile => Ok(Regular {
+                root,
                 fd,
-                buffers: root.buffers.clone(),
                 validator,
             }),
             FileType::Directory => Err(Found::Directory),
@@ -298,18 +305,12 @@ impl Regular {
 
     /// Reads it if it is small; nothing if it changed meanwhile.
     fn load(self) -> Result<Option<Loaded>, Found> {
-        let file = OpenFile {
-            fd: self.fd,
-            buffers: self.buffers,
-            validator: self.validator,
-            is_outdated: AtomicBool::new(false),
-        };
         if self.validator.size_bytes > CACHED_FILE_BYTES {
-            let body = Body::Open(Arc::new(file));
-            return Ok(Some(Loaded::own(self.validator, body)));
+            let version = self.validator;
+            return Ok(Some(Loaded::own(version, Body::Open(self.keep()))));
         }
         let len = self.validator.size_bytes as usize;
-        match read_version(&file, 0, len, Vec::with_capacity(len)) {
+        match read_version(&self.fd, &self.validator, 0, Vec::with_capacity(len), len) {
             Ok(bytes) => {
                 let body = Body::Memory(Bytes::from(bytes));
                 Ok(Some(Loaded::own(self.validator, body)))
@@ -317,6 +318,17 @@ impl Regular {
             Err(ReadError::Shrank | ReadError::Changed) => Ok(None),
             Err(ReadError::Io(kind)) => Err(Found::Failed(kind)),
         }
+    }
+
+    /// Keeps it open, to be read in chunks.
+    fn keep(self) -> Arc<OpenFile> {
+        let closing = self.root.closing.clone();
+        Arc::new(OpenFile {
+            fd: Held::new(self.fd, self.validator.device, closing),
+            buffers: self.root.buffers.clone(),
+            validator: self.validator,
+            is_outdated: AtomicBool::new(false),
+        })
     }
 }
 
@@ -348,24 +360,26 @@ pub enum ReadError {
 /// # Errors
 /// The file no longer reaches that far, is no longer that version, or cannot be read.
 pub fn read(file: &OpenFile, offset: u64, len: usize) -> Result<Bytes, ReadError> {
-    let bytes = read_version(file, offset, len, file.buffers.take(len));
+    let buffer = file.buffers.take(len);
+    let bytes = read_version(&file.fd, &file.validator, offset, buffer, len);
     if let Err(ReadError::Shrank | ReadError::Changed) = bytes {
         file.is_outdated.store(true, Ordering::Relaxed);
     }
     Ok(file.buffers.share(bytes?))
 }
 
-/// Reads into `bytes`, which is empty and has room for them, what is of the version that was opened.
+/// Reads into `bytes`, which is empty and has room for them, what is of that version.
 fn read_version(
-    file: &OpenFile,
+    fd: impl AsFd,
+    version: &Validator,
     offset: u64,
-    len: usize,
     bytes: Vec<u8>,
+    len: usize,
 ) -> Result<Vec<u8>, ReadError> {
-    let bytes = read_exact(&file.fd, offset, len, bytes)?;
+    let bytes = read_exact(&fd, offset, bytes, len)?;
     // Asked afterwards: a writer changes the time first, then the bytes.
-    match look(&file.fd) {
-        Ok((_, validator)) if validator == file.validator => Ok(bytes),
+    match look(&fd) {
+        Ok((_, found)) if found == *version => Ok(bytes),
         Ok(_) => Err(ReadError::Changed),
         Err(errno) => Err(ReadError::Io(io::Error::from(errno).kind())),
     }
@@ -375,8 +389,8 @@ fn read_version(
 fn read_exact(
     fd: impl AsFd,
     offset: u64,
-    len: usize,
     mut bytes: Vec<u8>,
+    len: usize,
 ) -> Result<Vec<u8>, ReadError> {
     while bytes.len() < len {
         let at = offset + bytes.len() as u64;

@@ -43,13 +43,35 @@ type IsReplaced = bool;
 struct Lane {
     running: usize,
     lost: usize,
-    line: Turns<Waiter, (Number, Job)>,
+    /// Those in line and running that look something up.
+    looks: usize,
+    line: Turns<Owner, (Number, Job)>,
+}
+
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.running + self.lost == 0 && self.line.is_empty()
+    }
+
+    /// A job has ended, in time or not.
+    fn count_out(&mut self, entry: &Entry) {
+        self.looks -= usize::from(matches!(entry.too_late, Done::Open { .. }));
+    }
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Owner {
+    Waiter(Waiter),
+    /// Nobody waits for it yet. In a turn of their own, for whoever comes to wait for one
+    /// of these would wait for all of them.
+    Job(Number),
 }
 
 #[derive(Debug)]
 struct Entry {
     device: Option<DeviceId>,
-    owner: Waiter,
+    owner: Owner,
     is_running: bool,
     due_at: Now,
     /// What is said when it does not end in time.
@@ -68,10 +90,11 @@ impl Lanes {
         }
     }
 
-    /// Puts a job for files of `device` into line.
-    pub fn push(&mut self, device: Option<DeviceId>, owner: Waiter, job: Job, now: Now) {
+    /// Puts a job for files of `device` into line, behind what `waiter` has there.
+    pub fn push(&mut self, device: Option<DeviceId>, waiter: Option<Waiter>, job: Job, now: Now) {
         self.last += 1;
         let number = Number(self.last);
+        let owner = waiter.map_or(Owner::Job(number), Owner::Waiter);
         let entry = Entry {
             device,
             owner,
@@ -81,6 +104,7 @@ impl Lanes {
         };
         self.jobs.insert(number, entry);
         let lane = self.lanes.entry(device).or_default();
+        lane.looks += usize::from(matches!(job, Job::Open { .. }));
         lane.line.push(owner, (number, job));
     }
 
@@ -100,20 +124,21 @@ impl Lanes {
 
     /// A job has come to its end: whose place is free, and whether anybody still waits for what came of it.
     pub fn end(&mut self, number: Number) -> (Option<DeviceId>, bool) {
-        let (device, was_lost, is_replaced) =
-            match (self.jobs.remove(&number), self.lost.remove(&number)) {
-                (Some(entry), _) => (entry.device, false, false),
-                (None, Some((device, is_replaced))) => (device, true, is_replaced),
-                (None, None) => return (None, false),
-            };
+        let entry = self.jobs.remove(&number);
+        let (device, is_replaced) = match (&entry, self.lost.remove(&number)) {
+            (Some(entry), _) => (entry.device, false),
+            (None, Some(lost)) => lost,
+            (None, None) => return (None, false),
+        };
         if let Some(lane) = self.lanes.get_mut(&device) {
             match is_replaced {
                 true => lane.lost -= 1,
                 false => lane.running -= 1,
             }
+            entry.iter().for_each(|entry| lane.count_out(entry));
         }
         self.tidy(device);
-        (device, !was_lost)
+        (device, entry.is_some())
     }
 
     /// The next job whose time is over, ended: what is said of it, and whose place may be free.
@@ -124,6 +149,7 @@ impl Lanes {
         }
         let (number, entry) = first.remove_entry();
         let lane = self.lanes.entry(entry.device).or_default();
+        lane.count_out(&entry);
         if entry.is_running {
             let is_replaced = lane.lost < self.patience.lost;
             if is_replaced {
@@ -140,23 +166,13 @@ impl Lanes {
 
     /// Nobody is behind `waiter` any more: their reads that have not begun need not.
     pub fn forget(&mut self, waiter: Waiter) {
-        let reads: Vec<(Number, Option<DeviceId>)> = self
-            .jobs
-            .iter()
-            .filter(|(_, entry)| {
-                entry.owner == waiter
-                    && !entry.is_running
-                    && matches!(entry.too_late, Done::Read { .. })
-            })
-            .map(|(&number, entry)| (number, entry.device))
-            .collect();
-        for (number, device) in reads {
-            self.jobs.remove(&number);
-            if let Some(lane) = self.lanes.get_mut(&device) {
-                lane.line.remove(waiter, |(other, _)| *other == number);
+        let is_read = |(_, job): &(Number, Job)| matches!(job, Job::Read { .. });
+        for lane in self.lanes.values_mut() {
+            for (number, _) in lane.line.remove(Owner::Waiter(waiter), is_read) {
+                self.jobs.remove(&number);
             }
-            self.tidy(device);
         }
+        self.lanes.retain(|_, lane| !lane.is_idle());
     }
 
     /// When the next job's time is over.
@@ -169,10 +185,14 @@ impl Lanes {
         self.jobs.len()
     }
 
+    /// Those of them that look something up on `device`.
+    pub fn looks(&self, device: Option<DeviceId>) -> usize {
+        self.lanes.get(&device).map_or(0, |lane| lane.looks)
+    }
+
     /// A mount that nobody asks anything of any more is not remembered.
     fn tidy(&mut self, device: Option<DeviceId>) {
-        let is_idle = |lane: &Lane| lane.running + lane.lost == 0 && lane.line.is_empty();
-        if self.lanes.get(&device).is_some_and(is_idle) {
+        if self.lanes.get(&device).is_some_and(Lane::is_idle) {
             self.lanes.remove(&device);
         }
     }
@@ -250,12 +270,12 @@ mod tests {
         for number in 0..4 {
             lanes.push(
                 REMOTE,
-                Waiter(number),
+                Some(Waiter(number)),
                 look(&format!("remote{number}")),
                 at(0),
             );
         }
-        lanes.push(DISK, Waiter(9), look("disk"), at(0));
+        lanes.push(DISK, Some(Waiter(9)), look("disk"), at(0));
         let remote = begin(&mut lanes, REMOTE);
         assert_eq!(names(&remote), ["remote0", "remote1"]);
         let disk = begin(&mut lanes, DISK);
@@ -272,7 +292,7 @@ mod tests {
         for (number, second) in [(0, 0), (1, 1), (2, 2), (3, 9)] {
             lanes.push(
                 REMOTE,
-                Waiter(number),
+                Some(Waiter(number)),
                 look(&number.to_string()),
                 at(second),
             );
@@ -295,7 +315,7 @@ mod tests {
             assert_eq!(lanes.end(number), (REMOTE, false));
         }
         assert!(lanes.lanes.is_empty() && lanes.lost.is_empty());
-        lanes.push(REMOTE, Waiter(1), look("again"), at(20));
+        lanes.push(REMOTE, Some(Waiter(1)), look("again"), at(20));
         assert_eq!(names(&begin(&mut lanes, REMOTE)), ["again"]);
     }
 
@@ -303,11 +323,47 @@ mod tests {
     fn each_waiter_has_a_turn() {
         let mut lanes = lanes();
         for number in 0..3 {
-            lanes.push(DISK, Waiter(1), look(&format!("many{number}")), at(0));
+            lanes.push(DISK, Some(Waiter(1)), look(&format!("many{number}")), at(0));
         }
-        lanes.push(DISK, Waiter(2), look("one"), at(0));
+        lanes.push(DISK, Some(Waiter(2)), look("one"), at(0));
         let begun = begin(&mut lanes, DISK);
         assert_eq!(names(&begun), ["many0", "one"]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_yet_is_in_nobodys_way() {
+        let mut lanes = lanes();
+        for number in 0..3 {
+            lanes.push(DISK, None, look(&format!("known{number}")), at(0));
+        }
+        for number in 0..3 {
+            let waiter = Some(Waiter(1));
+            lanes.push(DISK, waiter, look(&format!("many{number}")), at(0));
+        }
+        let mut order = Vec::new();
+        while let Some((number, job)) = lanes.start(DISK) {
+            order.push(name(&job.failed()));
+            lanes.end(number);
+        }
+        let expected = ["known0", "known1", "known2", "many0", "many1", "many2"];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn looks_are_counted_by_mount() {
+        let mut lanes = lanes();
+        for second in 0..3 {
+            lanes.push(REMOTE, None, look("remote"), at(second));
+        }
+        assert_eq!((lanes.looks(REMOTE), lanes.looks(DISK)), (3, 0));
+        let begun = begin(&mut lanes, REMOTE);
+        assert_eq!(lanes.looks(REMOTE), 3);
+        lanes.end(begun[0].0);
+        assert_eq!(lanes.looks(REMOTE), 2);
+        assert_eq!(expire(&mut lanes, at(12)).len(), 2);
+        assert_eq!(lanes.looks(REMOTE), 0);
+        lanes.end(begun[1].0);
+        assert!(lanes.lanes.is_empty());
     }
 
     #[test]
@@ -323,6 +379,7 @@ mod tests {
             panic!("it is too large for memory");
         };
         let read = |waiter| Job::Read {
+            read: crate::site::ReadId(0),
             waiter,
             file: file.clone(),
             offset: 0,
@@ -330,9 +387,9 @@ mod tests {
         };
         let mut lanes = lanes();
         for waiter in [1, 2, 3, 2] {
-            lanes.push(DISK, Waiter(waiter), read(Waiter(waiter)), at(0));
+            lanes.push(DISK, Some(Waiter(waiter)), read(Waiter(waiter)), at(0));
         }
-        lanes.push(DISK, Waiter(2), look("name"), at(0));
+        lanes.push(DISK, Some(Waiter(2)), look("name"), at(0));
         lanes.forget(Waiter(2));
         // A look is for all who ask for that name.
         assert_eq!(lanes.outstanding(), 3);

@@ -10,7 +10,7 @@ use super::files::{self, Found, OpenFile, ReadError, Root};
 use super::host::{HostId, Roots};
 use super::version::Versions;
 use super::watches::{Quiet, Watches, is_bound};
-use super::{Now, Waiter};
+use super::{Now, ReadId, Waiter};
 use crate::password::Question;
 
 /// Something to be done where blocking does no harm.
@@ -30,6 +30,8 @@ pub enum Job {
     },
     /// Read a chunk.
     Read {
+        /// Which one it is.
+        read: ReadId,
         /// Who waits for it.
         waiter: Waiter,
         /// The file to read from.
@@ -64,10 +66,10 @@ pub enum Done {
     },
     /// A chunk was read.
     Read {
+        /// Which one it is.
+        read: ReadId,
         /// Who waits for it.
         waiter: Waiter,
-        /// Where the chunk begins, in bytes.
-        offset: u64,
         /// The whole chunk, or why there is none.
         result: Result<Bytes, ReadError>,
     },
@@ -99,13 +101,14 @@ impl Job {
                 }
             }
             Job::Read {
+                read,
                 waiter,
                 file,
                 offset,
                 len,
             } => Done::Read {
+                read,
                 waiter,
-                offset,
                 result: files::read(&file, offset, len),
             },
             Job::Verify { key, question } => Done::Verify {
@@ -133,9 +136,9 @@ impl Job {
                 found: Found::Failed(why),
                 quiet: None,
             },
-            Job::Read { waiter, offset, .. } => Done::Read {
+            Job::Read { read, waiter, .. } => Done::Read {
+                read: *read,
                 waiter: *waiter,
-                offset: *offset,
                 result: Err(ReadError::Io(why)),
             },
             Job::Verify { key, .. } => Done::Verify {

@@ -25,6 +25,7 @@ use bytes::Bytes;
 pub mod beneath;
 mod buffers;
 mod cache;
+mod closing;
 mod coding;
 mod compress;
 mod directory;
@@ -49,6 +50,7 @@ mod verify;
 mod version;
 mod watches;
 
+pub use buffers::{CHUNK_BYTES, FRUGAL_CHUNK_BYTES};
 pub use cache::{MAX_AGE, REFRESH_AFTER};
 pub use coding::Coding;
 pub use entry::{Body, Entry, File, Representation};
@@ -79,6 +81,10 @@ pub type Now = Duration;
 /// a generation beside an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Waiter(pub u64);
+
+/// A read that was asked for; no other of the same site is called so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReadId(u64);
 
 /// How much may be held, and how long it is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +130,8 @@ pub enum Event {
     Chunk {
         /// Who waited.
         waiter: Waiter,
-        /// Where the chunk begins in the file, in bytes.
-        offset: u64,
+        /// What [`Site::read`] called it.
+        read: ReadId,
         /// All its bytes, or why there are none.
         result: Result<Bytes, ReadError>,
     },
@@ -174,6 +180,7 @@ pub struct Site<L> {
     checks: Vec<HashMap<Arc<[u8]>, Check>>,
     verifications: Verifications,
     events: VecDeque<Event>,
+    last_read: ReadId,
     /// Drawn when the site is made.
     secret: RandomState,
 }
@@ -192,6 +199,7 @@ impl<L: Loader> Site<L> {
             checks: Vec::new(),
             verifications: Verifications::default(),
             events: VecDeque::new(),
+            last_read: ReadId(0),
             secret: RandomState::new(),
         }
     }
@@ -213,8 +221,11 @@ impl<L: Loader> Site<L> {
     }
 
     /// Asks for `len` bytes of `file` at `offset`; [`Event::Chunk`] brings them.
-    pub fn read(&mut self, file: Arc<OpenFile>, offset: u64, len: usize, waiter: Waiter) {
+    pub fn read(&mut self, file: Arc<OpenFile>, offset: u64, len: usize, waiter: Waiter) -> ReadId {
+        self.last_read.0 += 1;
+        let read = self.last_read;
         let job = Job::Read {
+            read,
             waiter,
             file,
             offset,
@@ -224,6 +235,7 @@ impl<L: Loader> Site<L> {
         if let Err(job) = self.loader.submit(job) {
             self.take(job.failed());
         }
+        read
     }
 
     /// The next thing that somebody waited for; `None` when nothing else has arrived.
@@ -247,12 +259,12 @@ impl<L: Loader> Site<L> {
                 quiet,
             } => self.finish_check(host, name, found, quiet),
             Done::Read {
+                read,
                 waiter,
-                offset,
                 result,
             } => self.events.push_back(Event::Chunk {
                 waiter,
-                offset,
+                read,
                 result,
             }),
             Done::Verify { key, holds } => self.finish_verification(key, holds),
@@ -362,10 +374,12 @@ impl<L: Loader> Site<L> {
             return;
         };
         let late = mem::take(&mut check.late);
-        let Some(slot) = self.settle(host, &name, found, &check) else {
+        let Some((slot, is_what_was_found)) = self.settle(host, &name, found, &check) else {
             return; // "unchanged" is never said of what was not known
         };
-        if let Some(quiet) = quiet {
+        if let Some(quiet) = quiet
+            && is_what_was_found
+        {
             slot.freshness.watch(quiet, check.started);
         }
         self.cache.know(host, &slot);
@@ -387,27 +401,25 @@ impl<L: Loader> Site<L> {
         }
     }
 
-    /// Keeps what a look has found.
+    /// Keeps what a look has found, unless a later look knows better; what is kept, and whether it is that.
     fn settle(
         &mut self,
         host: HostId,
         name: &Arc<[u8]>,
         found: Found,
         check: &Check,
-    ) -> Option<Slot> {
+    ) -> Option<(Slot, bool)> {
         let store = self.cache.store();
+        if let Found::NoDescriptor = found {
+            // Files kept open would withhold them for ever.
+            store.release_files(check.started);
+        }
         // The file was looked at after the check had started: counting from its start never overstates freshness.
         let Some(entry) = Entry::from_found(found) else {
             let slot = check.known.clone()?;
             store.confirm(host, &slot, check.started);
-            return Some(slot);
+            return Some((slot, true));
         };
-        if let Entry::Failed(why) = entry
-            && why != io::ErrorKind::TimedOut
-        {
-            // Perhaps for want of descriptors, which files kept open would withhold for ever.
-            store.release_files();
-        }
         Some(store.insert(host, name.clone(), Arc::new(entry), check.started))
     }
 

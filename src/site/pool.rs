@@ -14,12 +14,9 @@ use super::loader::{Done, Job, Loader};
 use super::mounts::DeviceId;
 use super::{Now, Waiter};
 
-/// Looks at the file system that a worker may have outstanding. A thousand waiting requests mean one that has stalled
+/// Looks at one mount that a worker may have outstanding. A thousand waiting requests mean one that has stalled
 /// or cannot keep up; further ones are better told to come back later.
 pub const MAX_JOBS: usize = 1024;
-
-/// A look that nobody waits for is in nobody's turn.
-const NOBODY: Waiter = Waiter(u64::MAX);
 
 /// Runs jobs on the blocking threads of a tokio runtime and wakes the worker when one is done.
 ///
@@ -42,7 +39,8 @@ pub struct PoolLoader {
 }
 
 impl PoolLoader {
-    /// A loader of files beneath `roots` that has at most `max_jobs` outstanding, reads aside.
+    /// A loader of files beneath `roots` that looks at most `max_jobs` names of a mount up at a time,
+    /// those in line included.
     ///
     /// `wake` is called on a pool thread after each completion can be collected; it must not block.
     pub fn new(
@@ -107,19 +105,25 @@ impl PoolLoader {
 
 impl Loader for PoolLoader {
     fn submit(&mut self, job: Job) -> Result<(), Job> {
-        let (device, owner) = match &job {
+        let (device, waiter) = match &job {
             Job::Verify { .. } => {
                 self.questions += 1;
                 self.spawn(None, job);
                 return Ok(());
             }
-            Job::Open { .. } if self.outstanding() >= self.max_jobs => return Err(job),
+            Job::Read { file, waiter, .. } => (Some(file.device()), Some(*waiter)),
             Job::Open {
                 host, name, waiter, ..
-            } => (self.roots.device_of(*host, name), waiter.unwrap_or(NOBODY)),
-            Job::Read { file, waiter, .. } => (Some(file.device()), *waiter),
+            } => {
+                let device = self.roots.device_of(*host, name);
+                // Those of a mount that hangs are not in the way of others.
+                if self.lanes.looks(device) >= self.max_jobs {
+                    return Err(job);
+                }
+                (device, *waiter)
+            }
         };
-        self.lanes.push(device, owner, job, self.now);
+        self.lanes.push(device, waiter, job, self.now);
         self.start(device);
         Ok(())
     }

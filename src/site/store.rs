@@ -35,6 +35,9 @@ const MOST_PARTS: u64 = 16;
 /// The time until the kernel's word of a change is heard, at most.
 const HEARD_WITHIN: Duration = Duration::from_millis(100);
 
+/// How often files kept open are given up for the sake of others, at most.
+const RELEASED_EVERY: Duration = Duration::from_secs(1);
+
 /// A name of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
@@ -178,6 +181,8 @@ impl Weighter<Key, Slot> for Weight {
 pub struct Store {
     slots: Cache<Key, Slot, Weight, RandomState>,
     max_age: Duration,
+    /// When files kept open were last given up; 0: never.
+    released_us: AtomicU64,
 }
 
 impl Store {
@@ -199,6 +204,7 @@ impl Store {
                 DefaultLifecycle::default(),
             ),
             max_age: limits.revalidate,
+            released_us: AtomicU64::new(0),
         }
     }
 
@@ -211,22 +217,23 @@ impl Store {
         self.slots.get(&KeyRef { host, name })
     }
 
-    /// Keeps `entry` as the truth at `checked`, unless there is the same or a later one; what is kept.
+    /// Keeps `entry` as the truth at `checked`, unless there is the same or a later one; what is kept, and whether it is
+    /// the same.
     pub(super) fn insert(
         &self,
         host: HostId,
         name: Arc<[u8]>,
         entry: Arc<Entry>,
         checked: Now,
-    ) -> Slot {
+    ) -> (Slot, bool) {
         if let Some(other) = self.get(host, &name) {
             if other.entry.is_same_as(&entry) {
                 other.freshness.confirm(checked);
-                return other;
+                return (other, true);
             }
             // Of two workers that looked, the other did so later.
             if other.freshness.checked_us.load(Ordering::Relaxed) > microseconds(checked) {
-                return other;
+                return (other, false);
             }
         }
         // What is not there may come, and what failed may be over, any moment.
@@ -241,7 +248,7 @@ impl Store {
             freshness,
         };
         self.put(host, slot.clone());
-        slot
+        (slot, true)
     }
 
     /// A look that began at `checked` found `slot` unchanged.
@@ -258,8 +265,15 @@ impl Store {
         self.slots.insert(Key { host, name }, slot);
     }
 
-    /// Gives the descriptors of the files kept open back, except those that connections still read from.
-    pub(super) fn release_files(&self) {
+    /// Gives the descriptors of the files kept open back, except those that connections still read from; not again
+    /// within [`RELEASED_EVERY`], for it takes time in proportion to all entries.
+    pub(super) fn release_files(&self, now: Now) {
+        let now_us = microseconds(now).max(1);
+        let last_us = self.released_us.load(Ordering::Relaxed);
+        if last_us != 0 && now_us < last_us + microseconds(RELEASED_EVERY) {
+            return;
+        }
+        self.released_us.store(now_us, Ordering::Relaxed);
         let keeps_file = |entry: &Entry| {
             let mut parts = entry.representations();
             parts.any(|part| matches!(part.body, Body::Open(_)))
@@ -285,7 +299,7 @@ mod tests {
         Store::new(Limits::default())
     }
 
-    fn put(store: &Store, entry: Entry, checked: Now) -> Slot {
+    fn put(store: &Store, entry: Entry, checked: Now) -> (Slot, bool) {
         let name = Arc::from(&b"a"[..]);
         store.insert(HostId::DEFAULT, name, Arc::new(entry), checked)
     }
@@ -319,7 +333,7 @@ mod tests {
                 ..Limits::default()
             });
             for entry in [Entry::NotFound, Entry::Failed(std::io::ErrorKind::Other)] {
-                let slot = put(&store, entry, at(10));
+                let (slot, _) = put(&store, entry, at(10));
                 assert_eq!(slot.freshness.believed_us, believed_ms * 1_000);
             }
         }
@@ -329,10 +343,10 @@ mod tests {
     fn what_was_looked_at_later_stays() {
         let store = store();
         put(&store, Entry::NotFound, at(20));
-        let kept = put(&store, Entry::Directory, at(10));
-        assert!(matches!(*kept.entry, Entry::NotFound));
-        let kept = put(&store, Entry::Forbidden, at(30));
-        assert!(matches!(*kept.entry, Entry::Forbidden));
+        let (kept, is_same) = put(&store, Entry::Directory, at(10));
+        assert!(matches!(*kept.entry, Entry::NotFound) && !is_same);
+        let (kept, is_same) = put(&store, Entry::Forbidden, at(30));
+        assert!(matches!(*kept.entry, Entry::Forbidden) && is_same);
         let stored = store.get(HostId::DEFAULT, b"a").expect("it is there");
         assert!(Arc::ptr_eq(&stored.entry, &kept.entry));
         assert!(store.get(HostId(1), b"a").is_none(), "a name is one host's");

@@ -41,7 +41,7 @@ impl Validator {
         }
     }
 
-    fn of_extended(stat: &Statx) -> Self {
+    pub(super) fn of_extended(stat: &Statx) -> Self {
         Validator {
             mtime_s: stat.stx_mtime.tv_sec,
             mtime_ns: stat.stx_mtime.tv_nsec,

@@ -112,6 +112,40 @@ fn what_hangs_is_504_in_time_and_nothing_else_notices() {
     site.server.stop();
 }
 
+/// The kernel asks a FUSE file system about each close, and waits for what it says.
+#[test]
+fn a_file_that_cannot_be_closed_keeps_nobody_waiting() {
+    const LENGTH: u64 = 400_000;
+    let site = Site::new(&["--file-timeout", "1"]);
+    let names = ["a.bin", "b.bin", "c.bin"];
+    let mut client = site.client();
+    for (seed, name) in (20..).zip(names) {
+        site.jfs().put(name, seed, LENGTH);
+        client.assert_gets(&format!("/jfs/{name}"), &content(seed, 0..LENGTH));
+    }
+    for op in [Op::LookUp, Op::Close] {
+        site.jfs().trouble(op, None, Trouble::Hang);
+    }
+    beside_small_files(&site, || {
+        for name in names {
+            // As long as what is known of it holds, it comes from the open file.
+            wait_until("it to be looked at again", || {
+                client.get(&format!("/jfs/{name}")).status() == "504"
+            });
+        }
+        wait_until("a file to be closed", || site.jfs().count(Op::Close) > 0);
+    });
+    site.jfs().heal();
+    for (seed, name) in (20..).zip(names) {
+        let target = format!("/jfs/{name}");
+        wait_until("the mount to be asked again", || {
+            client.get(&target).status() == "200"
+        });
+        client.assert_gets(&target, &content(seed, 0..LENGTH));
+    }
+    site.server.stop();
+}
+
 #[test]
 fn a_download_that_comes_to_hang_is_broken_off() {
     const LENGTH: u64 = 24 << 20;

@@ -9,7 +9,7 @@
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
     Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
-    ReplyEntry, ReplyOpen, Request, SessionACL,
+    ReplyEmpty, ReplyEntry, ReplyOpen, Request, SessionACL,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -29,6 +29,10 @@ pub enum Op {
     Read,
     /// The directory is listed.
     List,
+    /// The directory itself is asked for its size and times; what is done with any file is not that.
+    Stat,
+    /// A descriptor is closed.
+    Close,
 }
 
 /// How that goes wrong.
@@ -341,7 +345,6 @@ impl Filesystem for Files {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        // The directory itself never makes trouble: who lists the root sees it.
         let (files, name) = (self.clone(), self.state().name_of(ino.0));
         let remembered = self.state().remembered;
         let answer = move |can: Result<(), Errno>| match can
@@ -350,10 +353,8 @@ impl Filesystem for Files {
             Ok(attributes) => reply.attr(&remembered, &attributes),
             Err(errno) => reply.error(errno),
         };
-        match name {
-            None => answer(Ok(())),
-            name => self.when(Op::LookUp, name, 0, answer),
-        }
+        let op = name.as_ref().map_or(Op::Stat, |_| Op::LookUp);
+        self.when(op, name, 0, answer);
     }
 
     fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -389,6 +390,14 @@ impl Filesystem for Files {
                 }
                 Err(errno) => reply.error(errno),
             }
+        });
+    }
+
+    fn flush(&self, _: &Request, ino: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        let name = self.state().name_of(ino.0);
+        self.when(Op::Close, name, 0, move |can| match can {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
         });
     }
 
