@@ -249,6 +249,26 @@ fn everybody_who_waits_for_a_name_shares_one_look_up() {
 }
 
 #[test]
+fn who_asked_too_late_for_a_look_has_no_older_answer_though_the_loader_is_full() {
+    let fixture = Fixture::new(&[("a", b"one")]);
+    let (mut site, log) = site(&fixture);
+    log.borrow_mut().held = true;
+    for (waiter, at) in [(1, START), (2, START + MAX_AGE)] {
+        let found = site.find(HostId::DEFAULT, b"a", Waiter(waiter), at);
+        assert!(matches!(found, Find::Pending), "{found:?}");
+    }
+    log.borrow_mut().full = true;
+    log.borrow_mut().held = false;
+    let told = std::iter::from_fn(|| site.poll()).map(|event| match event {
+        Event::Entry { waiter, entry } => (waiter.0, format!("{entry:?}")),
+        other => panic!("{other:?}"),
+    });
+    let told: Vec<_> = told.collect();
+    assert!(told[0].0 == 1 && told[0].1.starts_with("File("), "{told:?}");
+    assert_eq!(told[1..], [(2, "Failed(ResourceBusy)".to_owned())]);
+}
+
+#[test]
 fn a_full_loader_refuses_what_is_not_in_memory_and_keeps_serving_what_is() {
     let fixture = Fixture::new(&[("a", b"one")]);
     let (mut site, log) = site(&fixture);
@@ -548,19 +568,4 @@ fn who_asks_long_after_a_look_began_has_another_one() {
     log.borrow_mut().held = false;
     let (one, two) = (b"one".to_vec(), b"two, longer".to_vec());
     assert_eq!(served(&mut site), [(1, one.clone()), (2, one), (3, two)]);
-}
-
-#[test]
-fn who_asks_late_of_a_full_loader_has_what_there_is() {
-    let fixture = Fixture::new(&[("a", b"one")]);
-    let (mut site, log) = site(&fixture);
-    log.borrow_mut().held = true;
-    for (waiter, after) in [(1, Duration::ZERO), (2, MAX_AGE)] {
-        let found = site.find(HostId::DEFAULT, b"a", Waiter(waiter), START + after);
-        assert!(matches!(found, Find::Pending));
-    }
-    log.borrow_mut().full = true;
-    log.borrow_mut().held = false;
-    let one = b"one".to_vec();
-    assert_eq!(served(&mut site), [(1, one.clone()), (2, one)]);
 }

@@ -7,13 +7,14 @@ mod mount;
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_support::{Fixture, modified};
 use mount::{Mount, Op};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind};
 use xdphttpd::site::{
     Body, Done, Entry, Event, Find, HostId, InlineLoader, Job, Limits, Loader, Now, REFRESH_AFTER,
     Root, Roots, Site, Waiter, beneath::Symlinks,
@@ -257,6 +258,50 @@ fn what_happens_is_heard_of() {
         assert_eq!(site.demand("dir/a", 4 * REFRESH_AFTER).1, 0, "{what}");
         change(fixture.path());
         assert!(site.becomes("dir/a", want), "{what}");
+    }
+}
+
+/// Something that is mounted, and not any more when dropped.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+/// inotify says nothing of these.
+#[test]
+fn what_is_mounted_and_unmounted_is_heard_of() {
+    let cases: [(&str, Change, &str); 2] = [
+        (
+            "dir",
+            |root| {
+                let at = root.join("dir");
+                mount("none", at, "tmpfs", MountFlags::empty(), None).expect("a tmpfs");
+            },
+            "NotFound",
+        ),
+        (
+            "dir/a",
+            |root| mount_bind(root.join("other/a"), root.join("dir/a")).expect("a bind mount"),
+            "other",
+        ),
+    ];
+    for (at, change, want) in cases {
+        let fixture = Fixture::new(&[("dir/a", b"old"), ("other/a", b"other")]);
+        let mut site = Watched::new(fixture.path());
+        assert_eq!(site.settle("dir/a"), "old", "{at}");
+        change(fixture.path());
+        let mounted = Mounted(fixture.path().join(at));
+        assert!(site.becomes("dir/a", want), "mounted at {at}");
+        // What happens to a file elsewhere is not heard of where it is mounted.
+        site.settle("dir/a");
+        if want == "other" {
+            assert_ne!(site.demand("dir/a", 4 * REFRESH_AFTER).1, 0);
+        }
+        drop(mounted);
+        assert!(site.becomes("dir/a", "old"), "unmounted from {at}");
     }
 }
 

@@ -143,6 +143,9 @@ impl Conn {
             (Entry::Failed(io::ErrorKind::TimedOut), _) => {
                 self.fail(Status::GatewayTimeout, asked, wishes, cx)
             }
+            (Entry::Failed(io::ErrorKind::ResourceBusy), _) => {
+                self.fail(Status::ServiceUnavailable, asked, wishes, cx)
+            }
             (Entry::Failed(_), _) => self.fail(Status::InternalServerError, asked, wishes, cx),
         }
     }

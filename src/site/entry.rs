@@ -36,11 +36,15 @@ pub enum Entry {
     NotFound,
     /// A file that the server may not read: 403, so that the operator can tell wrong permissions from a wrong name.
     Forbidden,
-    /// An input/output error: 500.
+    /// An input/output error: 500; 504 if it was not found out in time, 503 if there was too much else to do, or it
+    /// changed all the time.
     Failed(io::ErrorKind),
 }
 
 impl Entry {
+    /// What a name stands for that was not looked at for want of a place in line.
+    pub(super) const BUSY: Entry = Entry::Failed(io::ErrorKind::ResourceBusy);
+
     /// The entry for what the loader found, `None` when it found the file unchanged.
     pub(super) fn from_found(found: Found) -> Option<Self> {
         Some(match found {

@@ -386,17 +386,12 @@ impl<L: Loader> Site<L> {
         self.hand_out(check.waiters, &slot.entry);
         // Who asked while the file system did not answer has that answer.
         let is_answered = !matches!(*slot.entry, Entry::Failed(io::ErrorKind::TimedOut));
-        let is_checked = is_answered
-            && !late.is_empty()
-            && self.check(
-                host,
-                &name,
-                Some(&slot),
-                late.first().copied(),
-                check.late_at,
-            );
+        let is_too_old = is_answered && !late.is_empty();
+        let first = late.first().copied();
+        let is_checked = is_too_old && self.check(host, &name, Some(&slot), first, check.late_at);
         match self.checks[host.index()].get_mut(&name) {
             Some(check) if is_checked => check.waiters = late,
+            _ if is_too_old => self.hand_out(late, &Arc::new(Entry::BUSY)),
             _ => self.hand_out(late, &slot.entry),
         }
     }

@@ -3,8 +3,17 @@
 //! that is asked may never answer.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The list. It can be polled (proc_pid_mounts(5)): POLLPRI when it has changed.
+pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
+
+/// How old the list may be.
+const AGE: Duration = Duration::from_secs(1);
 
 /// The number of a device that a file system is on, or stands for one: `st_dev`.
 pub type DeviceId = u64;
@@ -55,6 +64,69 @@ impl Mounts {
                 (None, true) => return None,
             };
         }
+    }
+}
+
+/// What is mounted at and beneath some roots, as of the last look.
+#[derive(Debug)]
+pub(super) struct MountTable {
+    /// Absolute and without symbolic links.
+    roots: Vec<PathBuf>,
+    listed: Mutex<Listed>,
+}
+
+#[derive(Debug, Default)]
+struct Listed {
+    /// As the kernel lists it.
+    mountinfo: Vec<u8>,
+    /// By root.
+    mounts: Vec<Mounts>,
+    at: Option<Instant>,
+}
+
+impl MountTable {
+    /// What is mounted now.
+    pub(super) fn new(roots: Vec<PathBuf>) -> MountTable {
+        let table = MountTable {
+            roots,
+            listed: Mutex::default(),
+        };
+        table.look();
+        table
+    }
+
+    /// The device of the mount that a name beneath the root of that index is on.
+    pub(super) fn device_of(&self, root: usize, name: &[u8]) -> Option<DeviceId> {
+        self.listed().mounts.get(root)?.device_of(name)
+    }
+
+    /// Looks anew if that was long ago; whether there is a change. It may wait, but for no file system.
+    pub(super) fn look_again(&self) -> bool {
+        let now = Instant::now();
+        let is_old = self.listed().at.is_none_or(|at| now >= at + AGE);
+        is_old && self.look()
+    }
+
+    /// Looks anew; whether there is a change.
+    pub(super) fn look(&self) -> bool {
+        self.listed().at = Some(Instant::now());
+        // Without procfs there is one line for all.
+        let Ok(mountinfo) = fs::read(MOUNTINFO) else {
+            return false;
+        };
+        if self.listed().mountinfo == mountinfo {
+            return false;
+        }
+        let parse = |root: &PathBuf| Mounts::parse(&mountinfo, root);
+        let mounts = self.roots.iter().map(parse).collect();
+        let mut listed = self.listed();
+        (listed.mountinfo, listed.mounts) = (mountinfo, mounts);
+        true
+    }
+
+    /// Held for moments only.
+    fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

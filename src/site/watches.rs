@@ -3,7 +3,8 @@
 //!
 //! The kernel tells only of what happens through it. So this is for file systems that nobody else writes to; and what can
 //! change by another way than its directory is not vouched for: what a symbolic link leads to, a file with several names,
-//! a listing. Writes through a mapping (mmap(2)) are told of when the file is closed; [`BELT`] is for these.
+//! a listing. Writes through a mapping (mmap(2)) are told of when the file is closed; [`BELT`] is for these. What is
+//! mounted over a directory hides it without a word to inotify, but the list of mounts says when it changes.
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
@@ -14,13 +15,16 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::fs::{AtFlags, FileType, Stat, fstat, fstatfs, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags, fstatfs, open, statx,
+};
 use rustix::io::Errno;
 
 use super::beneath::{self, Symlinks};
 use super::coding::Coding;
 use super::files::{Found, Root};
-use super::version::{Validator, Versions};
+use super::mounts::{DeviceId, MOUNTINFO, MountTable};
+use super::version::{Validator, Versions, look};
 
 /// However quiet it is, a file is looked at after that time.
 pub(super) const BELT: Duration = Duration::from_secs(30);
@@ -69,6 +73,9 @@ struct Shared {
     inotify: OwnedFd,
     /// By watch descriptor.
     directories: Mutex<HashMap<i32, Count>>,
+    mounts: Arc<MountTable>,
+    /// The list that tells of mounts; without procfs nobody does.
+    mountinfo: Option<OwnedFd>,
     /// Nobody listens any more.
     is_deaf: AtomicBool,
     /// Readable when the thread is to end.
@@ -91,14 +98,17 @@ impl Quiet {
 }
 
 impl Watches {
-    /// Nothing watched yet.
+    /// Nothing watched yet but what is mounted.
     ///
     /// # Errors
     /// The kernel lends no descriptor (fs.inotify.max_user_instances) or thread.
-    pub(super) fn start() -> Result<Watches, std::io::Error> {
+    pub(super) fn start(mounts: Arc<MountTable>) -> Result<Watches, std::io::Error> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let shared = Arc::new(Shared {
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             directories: Mutex::default(),
+            mounts,
+            mountinfo: open(MOUNTINFO, flags, Mode::empty()).ok(),
             is_deaf: AtomicBool::new(false),
             end: eventfd(0, EventfdFlags::CLOEXEC)?,
         });
@@ -162,10 +172,21 @@ impl Shared {
     fn listen(&self) {
         let mut buffer = [MaybeUninit::uninit(); EVENTS_BYTES];
         loop {
-            let mut fds = [&self.inotify, &self.end].map(|fd| PollFd::new(fd, PollFlags::IN));
+            let mut fds = [&self.inotify, &self.end]
+                .map(|fd| PollFd::new(fd, PollFlags::IN))
+                .to_vec();
+            let mountinfo = self.mountinfo.iter();
+            fds.extend(mountinfo.map(|fd| PollFd::new(fd, PollFlags::PRI)));
             match poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return,
+            }
+            if fds
+                .get(2)
+                .is_some_and(|mounts| !mounts.revents().is_empty())
+            {
+                self.mounts.look();
+                self.disturb();
             }
             if !fds[1].revents().is_empty() || self.hear(&mut buffer).is_err() {
                 return;
@@ -229,25 +250,29 @@ pub(super) fn is_bound(root: &Root, name: &[u8], found: &Found, known: &Versions
     let Ok(directory) = beneath::open(root.as_fd(), directory, Symlinks::Never) else {
         return false;
     };
-    let Ok(place) = fstat(&directory) else {
+    let Ok((_, place)) = look(&directory) else {
         return false;
     };
-    let beside = |coding: &Coding| match own_version(
-        &directory,
-        &place,
-        &[last, coding.suffix()].concat(),
-    ) {
+    let own = |name: &[u8]| own_version(&directory, place.device, name);
+    let beside = |coding: &Coding| match own(&[last, coding.suffix()].concat()) {
         Ok(sidecar) => sidecar.is_some(),
         Err(errno) => errno == Errno::NOENT,
     };
-    own_version(&directory, &place, last) == Ok(Some(file)) && Coding::COMPRESSED.iter().all(beside)
+    own(last) == Ok(Some(file)) && Coding::COMPRESSED.iter().all(beside)
 }
 
-/// The version of what a directory has under a name, if that is a regular file with no other name, in `place` itself and
-/// not mounted there.
-fn own_version(directory: &OwnedFd, place: &Stat, name: &[u8]) -> Result<Option<Validator>, Errno> {
-    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    let is_own = is_file && stat.st_nlink == 1 && stat.st_dev == place.st_dev;
-    Ok(is_own.then(|| Validator::of(&stat)))
+/// The version of what a directory on that device has under a name, if that is a regular file with no other name and not
+/// mounted there.
+fn own_version(
+    directory: &OwnedFd,
+    device: DeviceId,
+    name: &[u8],
+) -> Result<Option<Validator>, Errno> {
+    let wanted = StatxFlags::BASIC_STATS;
+    let stat = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, wanted)?;
+    let version = Validator::of_extended(&stat);
+    let is_file = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
+    let is_mounted = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    let is_own = is_file && stat.stx_nlink == 1 && version.device == device && !is_mounted;
+    Ok(is_own.then_some(version))
 }
