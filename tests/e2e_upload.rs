@@ -6,7 +6,7 @@ use lab::{Lab, PATIENCE, assert_same, noise, text, wait_until};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// curl's flags for a request with a body: its status, and what was said.
 fn ask(lab: &Lab, path: &str, flags: &[&str]) -> (String, String) {
@@ -419,5 +419,36 @@ fn a_form_puts_nothing_where_its_sender_may_not() {
     assert_eq!(fs::read(up.join("old")).expect("a file"), b"old");
     assert_eq!(ask(&lab, "/up", &["-F", &named("old")]).0, "201");
     assert_eq!(fs::read(up.join("old")).expect("a file"), b"new");
+    server.stop();
+}
+
+#[test]
+fn a_file_of_the_year_12000_is_replaced_and_deleted() {
+    let (lab, up, outside) = lab_with_directory();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("none", &up, "tmpfs", flags, Some(c"size=1m")).expect("root mounts");
+    let _mounted = Mounted(up.clone());
+    let old = fs::File::create(up.join("old")).expect("a file");
+    let future = SystemTime::UNIX_EPOCH + Duration::from_secs(316_516_000_000);
+    old.set_modified(future).expect("tmpfs keeps any time");
+    assert_eq!(
+        old.metadata().and_then(|about| about.modified()).ok(),
+        Some(future)
+    );
+    let server = lab.serve(&ANYBODY);
+    let small = source(outside.path(), "small", b"new");
+    let delete = ["-X", "DELETE"];
+    let since = "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT";
+    assert_eq!(
+        status_of(&lab, "/up/old", &["-T", &small, "-H", since]),
+        "412"
+    );
+    assert_eq!(ask(&lab, "/up/old", &["-T", &small]).0, "204");
+    assert_eq!(fs::read(up.join("old")).expect("a file"), b"new");
+    let file = fs::File::options().write(true).open(up.join("old"));
+    let again = file.expect("a file").set_modified(future);
+    again.expect("tmpfs keeps any time");
+    assert_eq!(ask(&lab, "/up/old", &delete).0, "204");
+    assert!(names(&up).is_empty());
     server.stop();
 }

@@ -3,8 +3,7 @@
 use super::{Decision, Trouble};
 use crate::http::conditional::may_change;
 use crate::http::wishes::Wishes;
-use crate::site::{Coding, HostId, Roots, Validator};
-use httpdate::HttpDate;
+use crate::site::{Coding, HostId, Roots, Validator, http_date};
 use rustix::fs::{AtFlags, FileType, fsync, statat, unlinkat};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -48,7 +47,7 @@ impl Place {
     pub(super) fn judge(&self, wishes: &Wishes<'_>) -> Result<Option<Validator>, Trouble> {
         let current = self.current()?;
         let described = current.map(|validator| {
-            let modified = HttpDate::from(validator.modified());
+            let modified = http_date(validator.modified());
             (validator.etag(Coding::Identity, None), modified)
         });
         let described = described
