@@ -1,8 +1,10 @@
-//! Files that clients put, over the wire. Needs root.
+//! Files that clients put, over the wire. Needs root, some tests /dev/fuse.
 
 mod lab;
+mod mount;
 
 use lab::{Lab, PATIENCE, assert_same, noise, text, wait_until};
+use mount::plain::{Knows, Plain};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -451,4 +453,31 @@ fn a_file_of_the_year_12000_is_replaced_and_deleted() {
     assert_eq!(ask(&lab, "/up/old", &delete).0, "204");
     assert!(names(&up).is_empty());
     server.stop();
+}
+
+#[test]
+fn nothing_is_replaced_by_mistake_on_file_systems_that_know_little() {
+    for knows in [Knows::NoReplace, Knows::Link] {
+        let (lab, up, outside) = lab_with_directory();
+        let mount = Plain::new(&up, knows);
+        let server = lab.serve(&ANYBODY);
+        let (one, two) = (noise(86, 300_000), noise(87, 10));
+        let first = source(outside.path(), "one", &one);
+        let second = source(outside.path(), "two", &two);
+        let new = |path: &str| ["-T", path, "-H", "If-None-Match: *"].map(str::to_owned);
+        let put = |flags: &[String]| {
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            ask(&lab, "/up/a", &flags).0
+        };
+        assert_eq!(put(&new(&first)), "201", "{knows:?}");
+        assert!(
+            mount.files() == [("a".to_owned(), one.clone())],
+            "{knows:?}"
+        );
+        assert_eq!(put(&new(&second)), "412", "{knows:?}");
+        assert!(mount.files() == [("a".to_owned(), one)], "{knows:?}");
+        assert_eq!(put(&["-T".to_owned(), second]), "204", "{knows:?}");
+        assert_eq!(mount.files(), [("a".to_owned(), two)], "{knows:?}");
+        server.stop();
+    }
 }

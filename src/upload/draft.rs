@@ -5,7 +5,8 @@ use super::{Decision, Trouble};
 use crate::http::wishes::Wishes;
 use crate::site::{Coding, Validator};
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, fdatasync, fstat, fsync, linkat, openat, renameat, unlinkat,
+    AtFlags, CWD, Mode, OFlags, RenameFlags, fdatasync, fstat, fsync, linkat, openat,
+    renameat_with, unlinkat,
 };
 use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -163,40 +164,51 @@ impl Unseen {
         Ok((etag, before.is_none()))
     }
 
+    /// Gives it its name.
     fn name_it(&mut self, place: &Place, must_be_new: bool) -> Result<(), Trouble> {
-        if self.hidden.is_none() {
-            match self.link(place, &place.name) {
-                Err(Errno::EXIST) if must_be_new => return Err(Trouble::Condition),
+        let named = match &self.hidden {
+            Some(_) => self.rename(place, must_be_new),
+            None => match self.link(place, &place.name) {
                 // What has a name already gets it by renaming.
-                Err(Errno::EXIST) => {
-                    let ((), name) = some_name(&place.name, |name| self.link(place, name))?;
-                    let directory = fcntl_dupfd_cloexec(&place.directory, 0)?;
-                    self.hidden = Some((directory, name));
+                Err(Errno::EXIST) if !must_be_new => {
+                    self.hide(place).and_then(|()| self.rename(place, false))
                 }
-                linked => return Ok(linked?),
-            }
-        }
-        if let Some((directory, name)) = &self.hidden {
-            match must_be_new {
-                // Unlike renaming, this replaces nothing; our other name goes when we do.
-                true => linkat(
-                    directory,
-                    &name[..],
-                    &place.directory,
-                    &place.name[..],
-                    AtFlags::empty(),
-                )
-                .map_err(|errno| match errno {
-                    Errno::EXIST => Trouble::Condition,
-                    errno => errno.into(),
-                })?,
-                false => {
-                    renameat(directory, &name[..], &place.directory, &place.name[..])?;
-                    self.hidden = None;
-                }
-            }
-        }
+                linked => linked,
+            },
+        };
+        named.map_err(|errno| match errno {
+            Errno::EXIST if must_be_new => Trouble::Condition,
+            errno => errno.into(),
+        })
+    }
+
+    /// Gives what has no name a hidden one.
+    fn hide(&mut self, place: &Place) -> Result<(), Errno> {
+        let directory = fcntl_dupfd_cloexec(&place.directory, 0)?;
+        let ((), name) = some_name(&place.name, |name| self.link(place, name))?;
+        self.hidden = Some((directory, name));
         Ok(())
+    }
+
+    /// Gives what has a hidden name this one.
+    fn rename(&mut self, place: &Place, must_be_new: bool) -> Result<(), Errno> {
+        let (directory, hidden) = self.hidden.as_ref().ok_or(Errno::BADF)?;
+        let (from, to) = (&hidden[..], &place.name[..]);
+        let flags = match must_be_new {
+            true => RenameFlags::NOREPLACE,
+            false => RenameFlags::empty(),
+        };
+        match renameat_with(directory, from, &place.directory, to, flags) {
+            // Where that is not known: this replaces nothing either, and our other name goes when we do.
+            Err(Errno::INVAL | Errno::NOSYS) if must_be_new => {
+                linkat(directory, from, &place.directory, to, AtFlags::empty())
+            }
+            Err(errno) => Err(errno),
+            Ok(()) => {
+                self.hidden = None;
+                Ok(())
+            }
+        }
     }
 
     /// Gives what has no name this one.

@@ -6,6 +6,8 @@
 //! look reaches the file system.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub mod plain;
+
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
     Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
