@@ -5,6 +5,7 @@ mod mount;
 
 use lab::{Lab, PATIENCE, assert_same, noise, text, wait_until};
 use mount::plain::{Knows, Plain};
+use mount::{Mount, Op, Trouble};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -421,6 +422,77 @@ fn a_form_puts_nothing_where_its_sender_may_not() {
     assert_eq!(fs::read(up.join("old")).expect("a file"), b"old");
     assert_eq!(ask(&lab, "/up", &["-F", &named("old")]).0, "201");
     assert_eq!(fs::read(up.join("old")).expect("a file"), b"new");
+    server.stop();
+}
+
+/// Heals a mount before a server is waited for that hangs in it.
+struct Healed<'m>(&'m Mount);
+
+impl Drop for Healed<'_> {
+    fn drop(&mut self) {
+        self.0.files().heal();
+    }
+}
+
+#[test]
+fn a_mount_that_hangs_keeps_nobody_beside_it() {
+    let (lab, up, outside) = lab_with_directory();
+    let at = up.join("jfs");
+    fs::create_dir(&at).expect("a directory");
+    std::os::unix::fs::symlink("jfs", up.join("link")).expect("a link");
+    let mount = Mount::new(&at);
+    mount.files().put("there", 1, 10);
+    let server = lab.serve(&[&ANYBODY[..], &["--file-timeout=1"]].concat());
+    let small = source(outside.path(), "small", b"new");
+    let delete = ["-X", "DELETE"];
+    let _healed = Healed(&mount);
+    mount.files().trouble(Op::LookUp, None, Trouble::Hang);
+    std::thread::scope(|scope| {
+        // More than may be done at once there, by both ways that lead there.
+        for name in 0..10 {
+            let (lab, small) = (&lab, &small);
+            for directory in ["jfs", "link"] {
+                let path = format!("/up/{directory}/{name}");
+                scope.spawn(move || assert_eq!(status_of(lab, &path, &["-T", small]), "504"));
+            }
+        }
+        scope.spawn(|| assert_eq!(status_of(&lab, "/up/jfs/there", &delete), "504"));
+    });
+    assert_eq!(status_of(&lab, "/up/jfs/there", &delete), "504");
+    for status in ["201", "204"] {
+        assert_eq!(ask(&lab, "/up/beside", &["-T", &small]).0, status);
+    }
+    let form = format!("f=@{small};filename=formed");
+    assert_eq!(ask(&lab, "/up", &["-F", &form]).0, "201");
+    assert_eq!(fs::read(up.join("formed")).expect("a file"), b"new");
+    assert_eq!(ask(&lab, "/up/beside", &delete).0, "204");
+    mount.files().heal();
+    wait_until("it to answer again, which is read-only", || {
+        status_of(&lab, "/up/jfs/there", &delete) == "403"
+    });
+    server.stop();
+}
+
+#[test]
+fn a_mount_point_is_no_file() {
+    let (lab, up, outside) = lab_with_directory();
+    let (directory, file) = (up.join("directory"), up.join("file"));
+    fs::create_dir(&directory).expect("a directory");
+    let mount = Mount::new(&directory);
+    mount.files().put("there", 1, 10);
+    fs::write(&file, "around").expect("a file");
+    let small = source(outside.path(), "small", b"new");
+    rustix::mount::mount_bind(&small, &file).expect("root mounts");
+    let _mounted = Mounted(file);
+    let server = lab.serve(&ANYBODY);
+    for name in ["directory", "file"] {
+        let path = format!("/up/{name}");
+        let form = format!("f=@{small};filename={name}");
+        assert_eq!(ask(&lab, &path, &["-T", &small]).0, "409", "{name}");
+        assert_eq!(ask(&lab, &path, &["-X", "DELETE"]).0, "409", "{name}");
+        assert_eq!(ask(&lab, "/up", &["-F", &form]).0, "409", "{name}");
+    }
+    assert_eq!(names(&up), ["directory", "file"]);
     server.stop();
 }
 

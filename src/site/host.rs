@@ -63,8 +63,13 @@ impl Roots {
         self.mounts.device_of(host.index(), name)
     }
 
+    /// Whether something is mounted at a name, as of the last look.
+    pub(crate) fn is_mount_point(&self, host: HostId, name: &[u8]) -> bool {
+        self.mounts.is_point(host.index(), name)
+    }
+
     /// Looks anew at what is mounted, if that was long ago. It may wait, but for no file system.
-    pub(super) fn look_at_mounts(&self) {
+    pub(crate) fn look_at_mounts(&self) {
         if self.mounts.look_again()
             && let Some(watches) = &self.watches
         {

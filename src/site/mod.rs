@@ -62,6 +62,7 @@ pub use lanes::Patience;
 pub use listing::View;
 pub use loader::{Done, InlineLoader, Job, Loader};
 pub use media_type::{MediaTypeError, MediaTypes};
+pub(crate) use mounts::DeviceId;
 pub use pool::{MAX_JOBS, PoolLoader};
 pub use settings::{Compress, Settings};
 pub use store::Store;

@@ -49,6 +49,11 @@ impl Mounts {
         Mounts { beneath }
     }
 
+    /// Whether something is mounted at `name`, relative to the root.
+    pub fn is_point(&self, name: &[u8]) -> bool {
+        self.beneath.contains_key(name)
+    }
+
     /// The device of the mount that `name`, relative to the root, is on, as far as no
     /// symbolic link leads elsewhere; `None` without a list of mounts.
     pub fn device_of(&self, name: &[u8]) -> Option<DeviceId> {
@@ -98,6 +103,13 @@ impl MountTable {
     /// The device of the mount that a name beneath the root of that index is on.
     pub(super) fn device_of(&self, root: usize, name: &[u8]) -> Option<DeviceId> {
         self.listed().mounts.get(root)?.device_of(name)
+    }
+
+    /// Whether something is mounted at that name.
+    pub(super) fn is_point(&self, root: usize, name: &[u8]) -> bool {
+        let listed = self.listed();
+        let mounts = listed.mounts.get(root);
+        mounts.is_some_and(|mounts| mounts.is_point(name))
     }
 
     /// Looks anew if that was long ago; whether there is a change. It may wait, but for no file system.
@@ -204,6 +216,16 @@ what is no line
         ] {
             let want = Some(makedev(device.0, device.1));
             assert_eq!(mounts.device_of(name), want, "{}", name.escape_ascii());
+        }
+        for (name, is_point) in [
+            (&b"jfs"[..], true),
+            (b"jfs/inner", true),
+            (b"deep/er and\\er", true),
+            (b"jfs/inner/x", false),
+            (b"jf", false),
+            (b"index.html", false),
+        ] {
+            assert_eq!(mounts.is_point(name), is_point, "{}", name.escape_ascii());
         }
     }
 

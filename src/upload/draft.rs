@@ -1,55 +1,30 @@
 //! A file that is being written and not yet in its place.
 
+use super::Trouble;
+use super::lanes::{Decision, Lane};
 use super::place::Place;
-use super::{Decision, Trouble};
+use super::unseen::Unseen;
 use crate::http::wishes::Wishes;
-use crate::site::{Coding, Validator};
-use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, RenameFlags, fdatasync, fstat, fsync, linkat, openat,
-    renameat_with, unlinkat,
-};
-use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr, write};
-use rustix::rand::{GetRandomFlags, getrandom};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use rustix::fs::fsync;
+use rustix::io::Errno;
+use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-
-/// Who else may read it is the umask's business.
-const MODE: Mode = Mode::RUSR
-    .union(Mode::WUSR)
-    .union(Mode::RGRP)
-    .union(Mode::ROTH);
-const FLAGS: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
-/// So much is written before it is brought to the disk: the last step is not to take all the time.
-const SYNC_BYTES: u64 = 16 << 20;
-/// Tries at a name that nobody has.
-const ATTEMPTS: usize = 8;
 
 /// A file that nobody sees. All that it does blocks, but its end.
 #[derive(Debug)]
 pub(super) struct Draft {
     unseen: Option<Unseen>,
     /// In which its end takes place.
-    turns: Arc<Semaphore>,
-}
-
-/// A file without a name, or where the file system has no such, with a hidden one. Its end blocks.
-#[derive(Debug)]
-struct Unseen {
-    file: OwnedFd,
-    /// Bytes that were written since it was last on the disk.
-    unsynced_bytes: u64,
-    /// Its name, while it has one that is not its own, and the directory for it.
-    hidden: Option<(OwnedFd, Vec<u8>)>,
+    lane: Arc<Lane>,
 }
 
 impl Draft {
     /// An empty one for `place`.
-    pub(super) fn new(place: &Place, turns: Arc<Semaphore>) -> Result<Draft, Trouble> {
+    pub(super) fn new(place: &Place) -> Result<Draft, Trouble> {
         let unseen = Some(Unseen::new(place)?);
-        Ok(Draft { unseen, turns })
+        let lane = place.lane.clone();
+        Ok(Draft { unseen, lane })
     }
 
     /// Adds to it.
@@ -61,25 +36,49 @@ impl Draft {
         Ok(self)
     }
 
-    /// Puts it in its place if the conditions still hold: its entity tag, and whether nothing was there before.
-    pub(super) fn put(
-        mut self,
-        place: &Place,
-        wishes: &Wishes<'_>,
-        change: &Mutex<()>,
-        decision: &Decision,
-    ) -> Result<(String, bool), Trouble> {
-        let unseen = self.unseen.take().ok_or(Errno::BADF)?;
-        unseen.put(place, wishes, change, decision)
-    }
-
     /// Writes what is left to the disk, so that putting it takes no time.
     pub(super) fn sync(self) -> Result<Draft, Trouble> {
         if let Some(unseen) = &self.unseen {
-            fsync(&unseen.file)?;
+            unseen.sync()?;
         }
         Ok(self)
     }
+}
+
+/// Puts drafts in their places in one directory, if the conditions still hold for all of them: their entity tags, and
+/// whether nothing was there before. Only what fails while they get their names leaves those before it.
+pub(super) fn put_all(
+    drafts: Vec<(Arc<Place>, Draft)>,
+    wishes: &Wishes<'_>,
+    decision: &Decision,
+) -> Result<Vec<(String, bool)>, Trouble> {
+    let Some((first, _)) = drafts.first() else {
+        return Ok(Vec::new());
+    };
+    let first = first.clone();
+    let unseen = drafts.into_iter().map(|(place, mut draft)| {
+        let unseen = draft.unseen.take().ok_or(Errno::BADF)?;
+        unseen.sync()?;
+        Ok((place, unseen))
+    });
+    let mut unseen = unseen.collect::<Result<Vec<_>, Errno>>()?;
+    // Else another request could change what this one has judged.
+    let alone = first.lane.alone();
+    let judged = unseen.iter().map(|(place, _)| place.judge(wishes));
+    let before = judged.collect::<Result<Vec<_>, Trouble>>()?;
+    if !decision.take() {
+        return Err(Trouble::TooLate);
+    }
+    let must_be_new = wishes.if_none_match.as_deref() == Some(b"*");
+    for (place, unseen) in &mut unseen {
+        unseen.name_it(place, must_be_new)?;
+    }
+    drop(alone);
+    // What a crash might undo was not put.
+    fsync(&first.directory)?;
+    let put = unseen.iter().zip(before);
+    put.map(|((_, unseen), before)| Ok((unseen.etag()?, before.is_none())))
+        .collect()
 }
 
 impl Drop for Draft {
@@ -88,177 +87,50 @@ impl Drop for Draft {
         let Some(unseen) = self.unseen.take() else {
             return;
         };
-        let turns = self.turns.clone();
+        let lane = self.lane.clone();
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 // Never closed: there is a turn some day, unless a file system hangs for ever.
-                let turn = turns.acquire_owned().await;
+                let turn = lane.turn().await;
                 spawn_blocking(move || drop((unseen, turn)));
             });
         }
     }
 }
 
-impl Unseen {
-    fn new(place: &Place) -> Result<Unseen, Trouble> {
-        match openat(&place.directory, ".", FLAGS | OFlags::TMPFILE, MODE) {
-            Ok(file) => Ok(Unseen {
-                file,
-                unsynced_bytes: 0,
-                hidden: None,
-            }),
-            // What kernels and file systems without it say (open(2)).
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL | Errno::NOSYS) => {
-                Unseen::hidden(place)
-            }
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    /// One that has a name.
-    fn hidden(place: &Place) -> Result<Unseen, Trouble> {
-        let directory = fcntl_dupfd_cloexec(&place.directory, 0)?;
-        let flags = FLAGS | OFlags::CREATE | OFlags::EXCL;
-        let made = some_name(&place.name, |name| openat(&directory, name, flags, MODE));
-        let (file, name) = made?;
-        Ok(Unseen {
-            file,
-            unsynced_bytes: 0,
-            hidden: Some((directory, name)),
-        })
-    }
-
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
-        while !bytes.is_empty() {
-            let written = retry_on_intr(|| write(&self.file, bytes))?;
-            bytes = &bytes[written..];
-            self.unsynced_bytes += written as u64;
-        }
-        if self.unsynced_bytes >= SYNC_BYTES {
-            fdatasync(&self.file)?;
-            self.unsynced_bytes = 0;
-        }
-        Ok(())
-    }
-
-    fn put(
-        mut self,
-        place: &Place,
-        wishes: &Wishes<'_>,
-        change: &Mutex<()>,
-        decision: &Decision,
-    ) -> Result<(String, bool), Trouble> {
-        fsync(&self.file)?;
-        // Else another request could change what this one has judged.
-        let alone = change.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = place.judge(wishes)?;
-        if !decision.take() {
-            return Err(Trouble::TooLate);
-        }
-        let must_be_new = wishes.if_none_match.as_deref() == Some(b"*");
-        self.name_it(place, must_be_new)?;
-        drop(alone);
-        // What a crash might undo was not put.
-        fsync(&place.directory)?;
-        let etag = Validator::of(&fstat(&self.file)?).etag(Coding::Identity, None);
-        Ok((etag, before.is_none()))
-    }
-
-    /// Gives it its name.
-    fn name_it(&mut self, place: &Place, must_be_new: bool) -> Result<(), Trouble> {
-        let named = match &self.hidden {
-            Some(_) => self.rename(place, must_be_new),
-            None => match self.link(place, &place.name) {
-                // What has a name already gets it by renaming.
-                Err(Errno::EXIST) if !must_be_new => {
-                    self.hide(place).and_then(|()| self.rename(place, false))
-                }
-                linked => linked,
-            },
-        };
-        named.map_err(|errno| match errno {
-            Errno::EXIST if must_be_new => Trouble::Condition,
-            errno => errno.into(),
-        })
-    }
-
-    /// Gives what has no name a hidden one.
-    fn hide(&mut self, place: &Place) -> Result<(), Errno> {
-        let directory = fcntl_dupfd_cloexec(&place.directory, 0)?;
-        let ((), name) = some_name(&place.name, |name| self.link(place, name))?;
-        self.hidden = Some((directory, name));
-        Ok(())
-    }
-
-    /// Gives what has a hidden name this one.
-    fn rename(&mut self, place: &Place, must_be_new: bool) -> Result<(), Errno> {
-        let (directory, hidden) = self.hidden.as_ref().ok_or(Errno::BADF)?;
-        let (from, to) = (&hidden[..], &place.name[..]);
-        let flags = match must_be_new {
-            true => RenameFlags::NOREPLACE,
-            false => RenameFlags::empty(),
-        };
-        match renameat_with(directory, from, &place.directory, to, flags) {
-            // Where that is not known: this replaces nothing either, and our other name goes when we do.
-            Err(Errno::INVAL | Errno::NOSYS) if must_be_new => {
-                linkat(directory, from, &place.directory, to, AtFlags::empty())
-            }
-            Err(errno) => Err(errno),
-            Ok(()) => {
-                self.hidden = None;
-                Ok(())
-            }
-        }
-    }
-
-    /// Gives what has no name this one.
-    fn link(&self, place: &Place, name: &[u8]) -> Result<(), Errno> {
-        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        linkat(CWD, path, &place.directory, name, AtFlags::SYMLINK_FOLLOW)
-    }
-}
-
-impl Drop for Unseen {
-    fn drop(&mut self) {
-        if let Some((directory, name)) = &self.hidden {
-            // If that cannot be done either, it stays hidden.
-            let _ = unlinkat(directory, &name[..], AtFlags::empty());
-        }
-    }
-}
-
-/// Does something with a name that nobody has: hidden, and told from those of others by chance.
-fn some_name<T>(
-    name: &[u8],
-    mut with: impl FnMut(&[u8]) -> Result<T, Errno>,
-) -> Result<(T, Vec<u8>), Errno> {
-    for _ in 0..ATTEMPTS {
-        let mut chance = [0; 8];
-        getrandom(&mut chance, GetRandomFlags::empty())?;
-        // With a long name in it, it would be too long.
-        let beginning =
-            String::from_utf8_lossy(&name[..name.len().min(64)]).replace('\u{fffd}', "_");
-        let hidden = format!(".{beginning}.{:016x}.part", u64::from_ne_bytes(chance)).into_bytes();
-        match with(&hidden) {
-            Err(Errno::EXIST) => {}
-            outcome => return outcome.map(|done| (done, hidden)),
-        }
-    }
-    Err(Errno::EXIST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http::wishes::Wishes;
+    use crate::upload::lanes::Lanes;
+    use rustix::fs::{CWD, Mode, OFlags, openat};
     use std::fs;
     use std::path::Path;
+    use std::time::Duration;
 
-    fn place(directory: &Path, name: &str) -> Place {
+    fn place(directory: &Path, name: &str) -> Arc<Place> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Place {
+        Arc::new(Place {
             directory: openat(CWD, directory, flags, Mode::empty()).expect("a directory"),
             name: name.as_bytes().to_vec(),
+            lane: Lanes::new(Duration::MAX).of(None),
+        })
+    }
+
+    /// How a draft is begun: without a name if possible, or with one.
+    type Begin = fn(&Place) -> Result<Unseen, Trouble>;
+
+    fn draft(place: &Arc<Place>, begin: Begin, text: &str) -> (Arc<Place>, Draft) {
+        let unseen = Some(begin(place).expect("begun"));
+        let lane = place.lane.clone();
+        let draft = Draft { unseen, lane }.write(text.as_bytes());
+        (place.clone(), draft.expect("written"))
+    }
+
+    fn new_only() -> Wishes<'static> {
+        Wishes {
+            if_none_match: Some(b"*".into()),
+            ..Wishes::default()
         }
     }
 
@@ -274,24 +146,19 @@ mod tests {
 
     #[test]
     fn with_a_name_or_without() {
-        let new = Wishes {
-            if_none_match: Some(b"*".into()),
-            ..Wishes::default()
-        };
-        for begin in [Unseen::new, Unseen::hidden] {
+        let new = new_only();
+        for begin in [Unseen::new as Begin, Unseen::hidden] {
             let directory = tempfile::tempdir().expect("a directory");
             let path = directory.path();
             let write = |name: &str, text: &str, wishes: &Wishes<'_>| {
-                let place = place(path, name);
-                let mut unseen = begin(&place).expect("begun");
-                unseen.write(text.as_bytes()).expect("written");
+                let draft = draft(&place(path, name), begin, text);
                 assert!(
                     !names(path)
                         .iter()
                         .any(|name| !name.starts_with('.') && name != "a" && name != "d")
                 );
-                let put = unseen.put(&place, wishes, &Mutex::default(), &Decision::default());
-                put.map(|(_, is_new)| is_new)
+                let put = put_all(vec![draft], wishes, &Decision::default());
+                put.map(|put| put[0].1)
             };
             let read = || fs::read_to_string(path.join("a")).expect("a file");
             let any = Wishes::default();
@@ -315,12 +182,11 @@ mod tests {
                 ("two".to_owned(), vec!["a".to_owned()])
             );
             // It was given up meanwhile.
-            let (late, change) = (Decision::default(), Mutex::default());
+            let late = Decision::default();
             assert!(late.take());
-            let unseen = begin(&place).expect("begun");
-            let given_up = unseen.put(&place, &any, &change, &late);
+            let given_up = put_all(vec![draft(&place, begin, "four")], &any, &late);
             assert_eq!(given_up, Err(Trouble::TooLate));
-            assert_eq!(place.delete(&any, &change, &late), Err(Trouble::TooLate));
+            assert_eq!(place.delete(&any, &late), Err(Trouble::TooLate));
             assert_eq!(
                 (read(), names(path)),
                 ("two".to_owned(), vec!["a".to_owned()])
@@ -334,9 +200,35 @@ mod tests {
     }
 
     #[test]
-    fn hidden_names_are_not_too_long() {
-        let name = "长".repeat(85);
-        let (length, hidden) = some_name(name.as_bytes(), |name| Ok(name.len())).expect("a name");
-        assert!(length < 255 && hidden.starts_with(".长".as_bytes()) && hidden.ends_with(b".part"));
+    fn all_of_them_or_none() {
+        for begin in [Unseen::new as Begin, Unseen::hidden] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path();
+            let put = |wishes: &Wishes<'_>| {
+                let drafts = ["a", "b"].map(|name| draft(&place(path, name), begin, name));
+                // Meanwhile somebody else has put the second.
+                fs::write(path.join("b"), "theirs").expect("a file");
+                put_all(drafts.into(), wishes, &Decision::default())
+            };
+            let read = |name: &str| fs::read_to_string(path.join(name)).expect("a file");
+            assert_eq!(put(&new_only()), Err(Trouble::Condition));
+            assert_eq!(
+                (names(path), read("b")),
+                (vec!["b".into()], "theirs".into())
+            );
+            let put = put(&Wishes::default()).expect("put");
+            assert_eq!(
+                put.iter().map(|put| put.1).collect::<Vec<_>>(),
+                [true, false]
+            );
+            assert_eq!(
+                (names(path), read("a"), read("b")),
+                (vec!["a".into(), "b".into()], "a".into(), "b".into())
+            );
+        }
+        assert_eq!(
+            put_all(Vec::new(), &new_only(), &Decision::default()),
+            Ok(Vec::new())
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! Files from a browser's form (RFC 7578).
 
-use super::draft::Draft;
+use super::draft::{Draft, put_all};
+use super::lanes::Decision;
 use super::place::Place;
-use super::{Decision, Done, Inbox, Refusal};
+use super::{Done, Inbox, Refusal};
 use crate::exchange::{Body, Broken, Call, PIECE_BYTES, PIECES, Said, Voice};
 use crate::http::Status;
 use crate::http::wishes::Wishes;
@@ -60,7 +61,7 @@ impl<'f> Form<'f> {
         }
     }
 
-    /// Puts its files beneath the directory that it is sent to, all of them when all are there.
+    /// Puts its files beneath the directory that it is sent to: all of them when all are there and none was refused.
     pub(super) async fn take(
         mut self,
         boundary: String,
@@ -81,7 +82,7 @@ impl<'f> Form<'f> {
         voice.say(Said::Continue).await?;
         let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(most));
         let mut parts = Multipart::with_constraints(self.pieces(body), boundary, limits);
-        let mut drafts: Vec<(Place, Draft)> = Vec::new();
+        let mut drafts: Vec<(Arc<Place>, Draft)> = Vec::new();
         loop {
             self.around_bytes.store(AROUND_BYTES, Ordering::Relaxed);
             let Some(mut field) = parts.next_field().await.map_err(refusal)? else {
@@ -101,7 +102,10 @@ impl<'f> Form<'f> {
         if drafts.is_empty() {
             return Err(Status::BadRequest.into());
         }
-        self.put(drafts).await
+        let (lane, wishes) = (directory.lane.clone(), self.wishes);
+        let names = drafts.iter().map(|(place, _)| place.name.clone()).collect();
+        let put = move |decision: &Decision| put_all(drafts, &wishes, decision);
+        lane.decide(put).await.map(|_| Done::Form(names))
     }
 
     /// The body, as far as the parser may have it.
@@ -146,6 +150,9 @@ impl<'f> Form<'f> {
         if !policy.lets_through(&self.call.name, &full_name, remote) {
             return Err(Status::Forbidden.into());
         }
+        if self.inbox.roots.is_mount_point(self.call.host, &full_name) {
+            return Err(Status::Conflict.into());
+        }
         if others.len() == MAX_FILES {
             return Err(Status::ContentTooLarge.into());
         }
@@ -160,38 +167,21 @@ impl<'f> Form<'f> {
         directory: &Arc<Place>,
         name: Vec<u8>,
         field: &mut Field<'_>,
-    ) -> Result<(Place, Draft), Refusal> {
-        let (directory, turns) = (directory.clone(), self.inbox.turns.clone());
-        let wishes = self.wishes.clone();
+    ) -> Result<(Arc<Place>, Draft), Refusal> {
+        let (directory, wishes) = (directory.clone(), self.wishes.clone());
+        let lane = directory.lane.clone();
         let begin = move || {
-            let directory = rustix::io::fcntl_dupfd_cloexec(&directory.directory, 0)?;
-            let place = Place { directory, name };
+            let place = Arc::new(directory.beside(name)?);
             place.judge(&wishes)?;
-            let draft = Draft::new(&place, turns)?;
+            let draft = Draft::new(&place)?;
             Ok((place, draft))
         };
-        let (place, mut draft) = self.inbox.step(begin).await?;
+        let (place, mut draft) = lane.step(begin).await?;
         while let Some(piece) = self.next(field).await? {
-            draft = self.inbox.step(move || draft.write(&piece)).await?;
+            draft = lane.step(move || draft.write(&piece)).await?;
         }
-        draft = self.inbox.step(move || draft.sync()).await?;
+        draft = lane.step(move || draft.sync()).await?;
         Ok((place, draft))
-    }
-
-    async fn put(self, drafts: Vec<(Place, Draft)>) -> Result<Done, Refusal> {
-        let (wishes, change) = (self.wishes, self.inbox.change.clone());
-        let put_all = move |decision: &Decision| {
-            let mut names = Vec::new();
-            for (at, (place, draft)) in drafts.into_iter().enumerate() {
-                // With the first it is decided of all.
-                let own = Decision::default();
-                let decision = if at == 0 { decision } else { &own };
-                draft.put(&place, &wishes, &change, decision)?;
-                names.push(place.name);
-            }
-            Ok(names)
-        };
-        self.inbox.decide(put_all).await.map(Done::Form)
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! A file is written where nobody sees it and put in its place when it is complete and on
 //! the disk; a request that breaks off leaves nothing. What blocks is done in tokio's
-//! blocking threads, a few at a time and each for no longer than files may take.
+//! blocking threads, a few at a time for each mount and each for no longer than files may take.
 
 mod draft;
 mod form;
+mod lanes;
 mod place;
 mod reply;
+mod unseen;
 
 use crate::exchange::{Body, Call, Gone, Said, Side, Voice};
 use crate::http::limits::Limits;
@@ -15,29 +17,20 @@ use crate::http::request::{Request, Slots};
 use crate::http::wishes::Wishes;
 use crate::http::{Hosts, Status};
 use crate::site::Roots;
-use draft::Draft;
+use draft::{Draft, put_all};
+use lanes::{Decision, Lanes};
 use place::Place;
 use rustix::io::Errno;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
-
-/// Steps of one store that the file system is asked for at once; further ones wait.
-const AT_ONCE: usize = 8;
 
 /// Where files are put beneath one prefix.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     roots: Arc<Roots>,
     max_bytes: u64,
-    limit: Duration,
     hosts: Arc<Hosts>,
-    turns: Arc<Semaphore>,
-    /// Held from the look at what is there to its change.
-    change: Arc<Mutex<()>>,
+    lanes: Arc<Lanes>,
 }
 
 /// Why a request was not carried out.
@@ -78,9 +71,7 @@ impl Inbox {
             roots,
             hosts,
             max_bytes,
-            limit,
-            change: Arc::default(),
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            lanes: Arc::new(Lanes::new(limit)),
         }
     }
 
@@ -139,21 +130,22 @@ impl Inbox {
         if place.is_directory() {
             return Err(Status::Conflict.into());
         }
+        let lane = place.lane.clone();
         let judged = (place.clone(), wishes.clone());
-        self.step(move || judged.0.judge(&judged.1)).await?;
+        lane.step(move || judged.0.judge(&judged.1)).await?;
         voice.say(Said::Continue).await?;
         let body = (call.body_bytes != Some(0)).then_some(body);
         let draft = self.write(&place, body).await?;
-        let change = self.change.clone();
-        let put = move |decision: &Decision| draft.put(&place, &wishes, &change, decision);
-        let (etag, is_new) = self.decide(put).await?;
+        let put = move |decision: &Decision| put_all(vec![(place, draft)], &wishes, decision);
+        let put = lane.decide(put).await?.pop();
+        let (etag, is_new) = put.ok_or(Status::InternalServerError)?;
         Ok(Done::Put { etag, is_new })
     }
 
     /// Writes what comes into a file that nobody sees.
     async fn write(&self, place: &Arc<Place>, body: Option<Body>) -> Result<Draft, Refusal> {
-        let (begun, turns) = (place.clone(), self.turns.clone());
-        let mut draft = self.step(move || Draft::new(&begun, turns)).await?;
+        let (begun, lane) = (place.clone(), &place.lane);
+        let mut draft = lane.step(move || Draft::new(&begun)).await?;
         let Some(mut body) = body else {
             return Ok(draft);
         };
@@ -163,7 +155,7 @@ impl Inbox {
             left = left
                 .checked_sub(piece.len() as u64)
                 .ok_or(Status::ContentTooLarge)?;
-            draft = self.step(move || draft.write(&piece)).await?;
+            draft = lane.step(move || draft.write(&piece)).await?;
         }
         Ok(draft)
     }
@@ -173,16 +165,27 @@ impl Inbox {
         if place.is_directory() {
             return Err(Status::Conflict.into());
         }
-        let change = self.change.clone();
-        self.decide(move |decision| place.delete(&wishes, &change, decision))
+        let lane = place.lane.clone();
+        lane.decide(move |decision| place.delete(&wishes, decision))
             .await?;
         Ok(Done::Deleted)
     }
 
     /// Where the call's file is, or would be.
     async fn place(&self, call: &Call) -> Result<Place, Refusal> {
-        let (roots, host, name) = (self.roots.clone(), call.host, call.name.clone());
-        self.step(move || Place::find(&roots, host, &name)).await
+        let (host, name) = (call.host, call.name.clone());
+        // Never a file, and who looks at it asks what is mounted, in the turns of the mount around it.
+        if self.roots.is_mount_point(host, &name) {
+            return Err(Status::Conflict.into());
+        }
+        let lane = self.lanes.of(self.roots.device_of(host, &name));
+        let (roots, lanes) = (self.roots.clone(), self.lanes.clone());
+        let find = move || {
+            let place = Place::find(&roots, &lanes, host, &name);
+            roots.look_at_mounts();
+            place
+        };
+        lane.step(find).await
     }
 
     /// The same for a file that may be new: the directory it is in must be there (RFC 4918 section 9.7.1).
@@ -191,53 +194,6 @@ impl Inbox {
             Refusal::With(Status::NotFound) => Refusal::With(Status::Conflict),
             refusal => refusal,
         })
-    }
-
-    /// Has the file system do something, when it is its turn and as long as it may take.
-    async fn step<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        self.decide(|_| work()).await
-    }
-
-    /// The same for what changes something: once it has decided that, it is waited for to the end, so that nobody is
-    /// told of a failure that is none; once it was given up, it changes nothing.
-    async fn decide<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Decision) -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let turn = timeout(self.limit, self.turns.clone().acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(Status::GatewayTimeout.into());
-        };
-        // What hangs keeps its turn: so it cannot take all threads there are.
-        let decision = Arc::new(Decision::default());
-        let decides = decision.clone();
-        let mut working = spawn_blocking(move || {
-            let _turn = turn;
-            work(&decides)
-        });
-        let outcome = match timeout(self.limit, &mut working).await {
-            Ok(outcome) => outcome,
-            Err(_) if decision.take() => return Err(Status::GatewayTimeout.into()),
-            Err(_) => working.await,
-        };
-        match outcome {
-            Ok(done) => done.map_err(|trouble| trouble.status().into()),
-            Err(_) => Err(Status::InternalServerError.into()),
-        }
-    }
-}
-
-/// Whether something is changed, or given up: who comes first decides.
-#[derive(Debug, Default)]
-struct Decision(AtomicBool);
-
-impl Decision {
-    /// True for the first who asks.
-    fn take(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Where a file is, or would be.
 
-use super::{Decision, Trouble};
+use super::Trouble;
+use super::lanes::{Decision, Lane, Lanes};
 use crate::http::conditional::may_change;
 use crate::http::wishes::Wishes;
 use crate::site::{Coding, HostId, Roots, Validator, http_date};
 use rustix::fs::{AtFlags, FileType, fsync, statat, unlinkat};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A name in an open directory. All that it does blocks.
 #[derive(Debug)]
@@ -15,15 +16,34 @@ pub(super) struct Place {
     pub(super) directory: OwnedFd,
     /// Without a slash; empty for the directory itself.
     pub(super) name: Vec<u8>,
+    /// That of the mount which the directory is on, whatever way led there.
+    pub(super) lane: Arc<Lane>,
 }
 
 impl Place {
     /// The place of `name`, as a request has it. The directory must be there.
-    pub(super) fn find(roots: &Roots, host: HostId, name: &[u8]) -> Result<Place, Trouble> {
+    pub(super) fn find(
+        roots: &Roots,
+        lanes: &Lanes,
+        host: HostId,
+        name: &[u8],
+    ) -> Result<Place, Trouble> {
         let root = roots.get(host).ok_or(Errno::NOENT)?;
-        let (directory, last) = root.directory_of(name)?;
-        let name = last.to_vec();
-        Ok(Place { directory, name })
+        let (directory, device, last) = root.directory_of(name)?;
+        Ok(Place {
+            directory,
+            name: last.to_vec(),
+            lane: lanes.of(Some(device)),
+        })
+    }
+
+    /// That of another name in the same directory.
+    pub(super) fn beside(&self, name: Vec<u8>) -> Result<Place, Errno> {
+        Ok(Place {
+            directory: fcntl_dupfd_cloexec(&self.directory, 0)?,
+            name,
+            lane: self.lane.clone(),
+        })
     }
 
     /// Whether it is a directory's, by its name.
@@ -60,18 +80,14 @@ impl Place {
     }
 
     /// Deletes what is there.
-    pub(super) fn delete(
-        &self,
-        wishes: &Wishes<'_>,
-        change: &Mutex<()>,
-        decision: &Decision,
-    ) -> Result<(), Trouble> {
-        let _alone = change.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn delete(&self, wishes: &Wishes<'_>, decision: &Decision) -> Result<(), Trouble> {
+        let alone = self.lane.alone();
         self.judge(wishes)?;
         if !decision.take() {
             return Err(Trouble::TooLate);
         }
         unlinkat(&self.directory, &self.name[..], AtFlags::empty())?;
+        drop(alone);
         fsync(&self.directory)?;
         Ok(())
     }
