@@ -174,7 +174,7 @@ impl From<Errno> for Found {
     }
 }
 
-/// Looks up `name`, a result of [`resolve`](super::resolve::resolve) with, perhaps, a [`View`](super::View) behind it,
+/// Looks up `name`, a result of [`resolve`](super::resolve::resolve) with, perhaps, a [`View`] behind it,
 /// beneath `root`.
 ///
 /// Files that are still the versions `known` are not read again.
