@@ -3,7 +3,9 @@
 # their rate, latency and cost beside a download from a mount that yields 1 MB/s,
 # and beside a mount that answers nothing while requests wait for it, each between
 # two times alone, on one running server; it has core 0, its clients and the
-# mount's program core 1.
+# mount's program core 1. Then 100 MiB from that mount, whole, beside the fixed rate; how
+# long a file that was changed, deleted or made is not seen so; and last the server's
+# memory while a thousand clients download 1 GiB each, slowly.
 #
 # usage: sudo scripts/front.sh [--rounds=N] [--seconds=N]
 #   --rounds    each of which is: alone, one trouble, alone, the other (12)
@@ -13,8 +15,6 @@
 #
 #   XDPHTTPD_ARGS   further options for xdphttpd
 #   BENCH_LAB       the lab's name, bench0 if unset
-# Then 100 MiB from that mount, whole, beside the fixed rate; and last how long a file
-# that was changed, deleted or made is not seen so.
 # The tables go to stdout and to target/bench/front.md, all figures beside it. A
 # download that was not at its pace or not the file, and a request to the mount that
 # hangs that was answered with anything but 504, end the run.
@@ -35,6 +35,7 @@ set -euo pipefail
 readonly TROUBLES=(download hang)
 readonly FILE_TIMEOUT_S=2
 readonly STALE_SAMPLES=20
+readonly SLOW_DOWNLOADS=1000 SLOW_S=20
 readonly WHOLE_WINDOWS=10 WHOLE_WINDOW_S=9  # fewer seconds than the whole download takes
 ROUNDS=12
 RUN_S=2
@@ -89,6 +90,27 @@ measure_staleness() {
     ip netns exec "$ENVIRONMENT" python3 -B "$REPO/scripts/front/staleness.py" \
         "$ADDRESS" "$WWW" "$SCRATCH/orders" $STALE_SAMPLES >"$SCRATCH/staleness"
 }
+
+# Of a server that has done nothing else.
+measure_memory() {
+    local before most=0 now
+    truncate -s 1G "$WWW/huge.bin"
+    start_server xdphttpd
+    before=$(server_rss_kib)
+    as_client python3 -B "$REPO/scripts/front/slow.py" "$ADDRESS" /huge.bin $SLOW_DOWNLOADS $SLOW_S >"$SCRATCH/slow"
+    while kill -0 "$LOAD_PID" 2>/dev/null; do
+        now=$(server_rss_kib)
+        (( now <= most )) || most=$now
+        sleep 0.2
+    done
+    end_client 0
+    stop_server xdphttpd
+    awk -v before="$before" -v most="$most" -v count=$SLOW_DOWNLOADS -v seconds=$SLOW_S '{
+        printf "%d downloads of 1 GiB at a time for %d s, of which each got %.2f to %.2f MB: VmRSS %.0f MiB before, %.0f at most\n",
+            count, seconds, $1 / 1e6, $2 / 1e6, before / 1024, most / 1024 }' "$SCRATCH/slow" >"$SCRATCH/memory"
+}
+
+server_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$SERVER_PID/status"; }
 
 # measure_load CONDITION LOADER SECONDS: appends a line to the results.
 measure_load() {
@@ -154,12 +176,14 @@ main() {
     describe a
     check_body xdphttpd
     stop_server xdphttpd
+    step "memory"
+    measure_memory
     step "result"
     mkdir -p "${REPORT%/*}"
     cp "$SCRATCH/results" "$REPORT.tsv"
     { head_of_report; python3 -B "$REPO/scripts/front/report.py" "$REPORT.tsv"
       echo; echo "## From a change to the first answer that knows of it, $STALE_SAMPLES times each, asked every 2 ms"; echo
-      cat "$SCRATCH/staleness"; } | tee "$REPORT.md"
+      cat "$SCRATCH/staleness"; echo; echo "## Memory"; echo; cat "$SCRATCH/memory"; } | tee "$REPORT.md"
 }
 
 main "$@"

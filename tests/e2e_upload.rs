@@ -247,6 +247,21 @@ fn a_browsers_form() {
 }
 
 #[test]
+fn the_whole_site_may_be_open_to_uploads() {
+    let (lab, up, outside) = lab_with_directory();
+    let server = lab.serve(&["--upload=/", "--upload-anonymous"]);
+    let file = source(outside.path(), "one", b"one");
+    let field = format!("file=@{file};filename=form.txt");
+    let (status, page) = ask(&lab, "/", &["-F", &field]);
+    assert_eq!(status, "201", "{page}");
+    assert_eq!(ask(&lab, "/up/put.txt", &["-T", &file]).0, "201");
+    for path in [lab.root().join("form.txt"), up.join("put.txt")] {
+        assert_eq!(fs::read(path).expect("a file"), b"one");
+    }
+    server.stop();
+}
+
+#[test]
 fn nobody_puts_files_without_a_password_by_mistake() {
     let (lab, up, outside) = lab_with_directory();
     let mut refused = lab.launch(&["--upload=/up"]);

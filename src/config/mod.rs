@@ -30,14 +30,14 @@ pub const FILE_THREADS: usize = 512;
 /// Of these, for one worker and one mount: a slow disk keeps that many busy. Fewer if there
 /// are many workers, see [`files_at_once`].
 pub const FILES_AT_ONCE: usize = 8;
-/// Those of one mount, for all workers together, that did not come back in time and are
-/// replaced by others: a mount that hangs costs so many threads more, and what is on it by
-/// another name than its own, by a symbolic link, has others still.
+/// Those of one mount, for all workers together and one for each at least, that did not come
+/// back in time and are replaced by others: a mount that hangs costs so many threads more, and
+/// what is on it by another name than its own, by a symbolic link, has others still.
 pub const FILES_LOST: usize = 24;
 /// Threads that compare passwords with their hashes, which is nothing but computing:
 /// so many processors at most can be kept busy by guesses.
 pub const PASSWORD_THREADS: usize = 2;
-/// Jobs that may wait for the threads, a worker; above it requests get 503.
+/// Names of one mount that a worker may have in line to be looked up; above it requests get 503.
 pub const FILE_JOBS: usize = 4_096;
 /// Received frames taken in one go, before timers and file reads have a look.
 pub const RX_BATCH: usize = 64;
@@ -53,8 +53,8 @@ const LEAST_RATE: ByteSize = ByteSize(1_000);
 const BODY_SHARE: usize = 4;
 
 /// Of `workers` each: file threads for one mount, and how many that did not come back in
-/// time are replaced. A mount that hangs leaves other mounts more than half of all threads,
-/// up to a hundred workers.
+/// time are replaced. A mount that hangs leaves others half of all threads with up to 85
+/// workers.
 pub fn files_at_once(workers: usize) -> (usize, usize) {
     let at_once = (FILE_THREADS / 4 / workers).clamp(2, FILES_AT_ONCE);
     (at_once, (FILES_LOST / workers).max(1))
@@ -361,6 +361,16 @@ mod tests {
     fn config(args: &[&str]) -> Result<Config, Error> {
         let base = ["xdphttpd", "-d", "veth0", "--root", "www"];
         Config::new(Cli::parse_from(base.iter().chain(args)))
+    }
+
+    #[test]
+    fn a_mount_that_hangs_leaves_others_half_of_the_threads() {
+        assert_eq!(files_at_once(1), (FILES_AT_ONCE, FILES_LOST));
+        for workers in 1..=85 {
+            let (at_once, lost) = files_at_once(workers);
+            assert!(at_once >= 2 && lost >= 1, "{workers}");
+            assert!(workers * (at_once + lost) <= FILE_THREADS / 2, "{workers}");
+        }
     }
 
     #[test]

@@ -92,10 +92,12 @@ fn look_at(
     (directory, device): (&OwnedFd, DeviceId),
     name: &[u8],
 ) -> Result<(FileType, Validator), Errno> {
-    if let Some(mounted) = remembered(directory, name)
-        && mounted.1.device != device
+    // Links are followed, and on an overlay have another device than their directory.
+    if let Some((file_type, mounted)) = remembered(directory, name)
+        && mounted.device != device
+        && file_type != FileType::Symlink
     {
-        return Ok(mounted);
+        return Ok((file_type, mounted));
     }
     let mut stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {

@@ -52,7 +52,7 @@ pub struct Root {
     /// For the chunks of its files.
     buffers: Buffers,
     /// For those that stay open.
-    closing: Closing<OwnedFd>,
+    pub(super) closing: Closing<OwnedFd>,
     pub(super) settings: Settings,
 }
 

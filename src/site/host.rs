@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::closing::Closing;
 use super::files::Root;
 use super::mounts::{DeviceId, MountTable};
 use super::watches::Watches;
@@ -31,7 +32,12 @@ pub struct Roots {
 
 impl Roots {
     /// Those of the hosts in their order, the default host's first.
-    pub fn new(roots: Vec<Root>) -> Self {
+    pub fn new(mut roots: Vec<Root>) -> Self {
+        // A mount has one thread that closes, whatever host's its files are.
+        let closing = Closing::default();
+        for root in &mut roots {
+            root.closing = closing.clone();
+        }
         let paths = roots.iter().map(|root| root.path.clone()).collect();
         Roots {
             roots,

@@ -63,7 +63,7 @@ pub use listing::View;
 pub use loader::{Done, InlineLoader, Job, Loader};
 pub use media_type::{MediaTypeError, MediaTypes};
 pub(crate) use mounts::DeviceId;
-pub use pool::{MAX_JOBS, PoolLoader};
+pub use pool::PoolLoader;
 pub use settings::{Compress, Settings};
 pub use store::Store;
 pub use version::{Loaded, Validator, Versions};

@@ -49,9 +49,10 @@ impl Mounts {
         Mounts { beneath }
     }
 
-    /// Whether something is mounted at `name`, relative to the root.
+    /// Whether something is mounted at `name` beneath the root.
     pub fn is_point(&self, name: &[u8]) -> bool {
-        self.beneath.contains_key(name)
+        // What the root itself is on is listed too.
+        !name.is_empty() && self.beneath.contains_key(name)
     }
 
     /// The device of the mount that `name`, relative to the root, is on, as far as no
@@ -78,6 +79,8 @@ pub(super) struct MountTable {
     /// Absolute and without symbolic links.
     roots: Vec<PathBuf>,
     listed: Mutex<Listed>,
+    /// Held from the reading of the list until it is kept, so that no older one takes its place.
+    looking: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +98,7 @@ impl MountTable {
         let table = MountTable {
             roots,
             listed: Mutex::default(),
+            looking: Mutex::default(),
         };
         table.look();
         table
@@ -121,6 +125,7 @@ impl MountTable {
 
     /// Looks anew; whether there is a change.
     pub(super) fn look(&self) -> bool {
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         self.listed().at = Some(Instant::now());
         // Without procfs there is one line for all.
         let Ok(mountinfo) = fs::read(MOUNTINFO) else {
@@ -224,6 +229,7 @@ what is no line
             (b"jfs/inner/x", false),
             (b"jf", false),
             (b"index.html", false),
+            (b"", false),
         ] {
             assert_eq!(mounts.is_point(name), is_point, "{}", name.escape_ascii());
         }

@@ -14,10 +14,6 @@ use super::loader::{Done, Job, Loader};
 use super::mounts::DeviceId;
 use super::{Now, Waiter};
 
-/// Looks at one mount that a worker may have outstanding. A thousand waiting requests mean one that has stalled
-/// or cannot keep up; further ones are better told to come back later.
-pub const MAX_JOBS: usize = 1024;
-
 /// Runs jobs on the blocking threads of a tokio runtime and wakes the worker when one is done.
 ///
 /// Jobs for files stand in `Lanes`, by mount; the runtime should have threads for all that these let run.
