@@ -125,4 +125,7 @@ idle_us() {
 
 wall_us() { echo "${EPOCHREALTIME/[.,]/}"; }
 
+# rss_kib PID: its resident memory, KiB.
+rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"; }
+
 cpu_model() { sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -1; }

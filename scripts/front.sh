@@ -96,10 +96,10 @@ measure_memory() {
     local before most=0 now
     truncate -s 1G "$WWW/huge.bin"
     start_server xdphttpd
-    before=$(server_rss_kib)
+    before=$(rss_kib "$SERVER_PID")
     as_client python3 -B "$REPO/scripts/front/slow.py" "$ADDRESS" /huge.bin $SLOW_DOWNLOADS $SLOW_S >"$SCRATCH/slow"
     while kill -0 "$LOAD_PID" 2>/dev/null; do
-        now=$(server_rss_kib)
+        now=$(rss_kib "$SERVER_PID")
         (( now <= most )) || most=$now
         sleep 0.2
     done
@@ -109,8 +109,6 @@ measure_memory() {
         printf "%d downloads of 1 GiB at a time for %d s, of which each got %.2f to %.2f MB: VmRSS %.0f MiB before, %.0f at most\n",
             count, seconds, $1 / 1e6, $2 / 1e6, before / 1024, most / 1024 }' "$SCRATCH/slow" >"$SCRATCH/memory"
 }
-
-server_rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$SERVER_PID/status"; }
 
 # measure_load CONDITION LOADER SECONDS: appends a line to the results.
 measure_load() {

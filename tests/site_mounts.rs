@@ -125,6 +125,15 @@ impl Front {
         }
     }
 
+    /// What a name that is not in memory stands for.
+    fn file(&mut self, name: &str) -> Arc<Entry> {
+        self.ask(name, 1);
+        match self.next() {
+            Event::Entry { entry, .. } => entry,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Who gets what next, in words.
     fn next_entry(&mut self) -> (u64, String) {
         match self.next() {
@@ -139,6 +148,13 @@ impl Drop for Front {
         // Threads that hang in it would keep the runtime.
         self.mount.files().heal();
         let _ = &self.runtime;
+    }
+}
+
+fn body(entry: &Entry) -> &Body {
+    match entry {
+        Entry::File(file) => &file.identity.body,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -204,14 +220,8 @@ fn what_hangs_takes_no_place_in_line_from_others() {
 fn a_listing_shows_a_mount_that_hangs_without_asking_it() {
     let mut front = Front::listing();
     front.mount.files().trouble(Op::Stat, None, Trouble::Hang);
-    front.ask("", 1);
-    let Event::Entry { entry, .. } = front.next() else {
-        panic!("an entry was asked for");
-    };
-    let Entry::File(file) = &*entry else {
-        panic!("{entry:?}");
-    };
-    let Body::Memory(page) = &file.identity.body else {
+    let entry = front.file("");
+    let Body::Memory(page) = body(&entry) else {
         panic!("a listing is in memory");
     };
     let page = String::from_utf8_lossy(page);
@@ -221,14 +231,8 @@ fn a_listing_shows_a_mount_that_hangs_without_asking_it() {
 #[test]
 fn a_read_that_hangs_ends_in_time_and_one_that_fails_at_once() {
     let mut front = Front::new();
-    front.ask("jfs/large", 1);
-    let Event::Entry { entry, .. } = front.next() else {
-        panic!("an entry was asked for");
-    };
-    let Entry::File(file) = &*entry else {
-        panic!("{entry:?}");
-    };
-    let Body::Open(open) = &file.identity.body else {
+    let entry = front.file("jfs/large");
+    let Body::Open(open) = body(&entry) else {
         panic!("it is too large for memory");
     };
     let chunk = |front: &mut Front, offset| {

@@ -34,7 +34,7 @@ wave() {
     for part in "${curls[@]}"; do wait "$part" || true; done
     good=$(good_bodies)
     cat "$SCRATCH"/times.* >"$SCRATCH/times"
-    echo "$name $good $(for q in 0.5 0.9 0.99 1; do quantile $q <"$SCRATCH/times"; done | xargs) $(rss_kib)" >>"$SCRATCH/results"
+    echo "$name $good $(for q in 0.5 0.9 0.99 1; do quantile $q <"$SCRATCH/times"; done | xargs) $(rss_kib "$SERVER_PID")" >>"$SCRATCH/results"
     echo "  $name: $good of $CONNECTIONS in full, slowest $(quantile 1 <"$SCRATCH/times") s"
 }
 

@@ -33,11 +33,11 @@ one_round() {
     start_server --max-connections $((CONNECTIONS + 2 * BUSY))
     load 1 >/dev/null
     measure
-    alone="$RATE $CPU_US $(rss_kib)"
+    alone="$RATE $CPU_US $(rss_kib "$SERVER_PID")"
     start_crowd idle idle --sources "$SOURCE_LIST" --connections "$CONNECTIONS" --paths /small.bin \
         --hold 86400 --limit $((CROWD_OPENS_S + RUN_S + 30 + CROWD_ENDS_S))
     measure
-    echo "$alone $RATE $CPU_US $(rss_kib)" >"$SCRATCH/round"
+    echo "$alone $RATE $CPU_US $(rss_kib "$SERVER_PID")" >"$SCRATCH/round"
     end_crowd idle
     stop_server
     echo "$(<"$SCRATCH/round") $(crowd_figure idle opened connections) $(crowd_figure idle 'done' answered)" \

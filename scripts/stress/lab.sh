@@ -109,12 +109,9 @@ stop_server() {
     (( code == 0 )) || die "the server ended with status $code"
 }
 
-# The server's resident memory, KiB.
-rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$SERVER_PID/status"; }
-
 # start_sampling NAME: the server's memory in KiB, once a second, into NAME.
 start_sampling() {
-    (while rss_kib 2>/dev/null; do sleep 1; done >"$SCRATCH/$1") &
+    (while rss_kib "$SERVER_PID" 2>/dev/null; do sleep 1; done >"$SCRATCH/$1") &
     PIDS[sampler]=$!
 }
 

@@ -43,7 +43,7 @@ run_slow() {
     start_server
     step "without the crowds"
     probe probes.without $((RUN_S < 15 ? RUN_S : 15))
-    RSS_WITHOUT=$(rss_kib)
+    RSS_WITHOUT=$(rss_kib "$SERVER_PID")
     step "with them, $RUN_S s"
     start_crowd drip drip --paths /small.bin "${common[@]}"
     start_crowd noread noread --paths /large.bin "${common[@]}"

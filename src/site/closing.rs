@@ -37,13 +37,20 @@ impl<T> Default for Closing<T> {
 impl<T: Send + 'static> Closing<T> {
     /// Has `thing` dropped by one of `threads`.
     fn drop_elsewhere(&self, device: DeviceId, thing: T, threads: &Handle) {
-        match self.lines().entry(device) {
-            Entry::Occupied(mut line) => line.get_mut().push(thing),
+        let is_first = match self.lines().entry(device) {
+            Entry::Occupied(mut line) => {
+                line.get_mut().push(thing);
+                false
+            }
             Entry::Vacant(line) => {
                 line.insert(vec![thing]);
-                let closing = self.clone();
-                threads.spawn_blocking(move || while closing.drop_some(device) {});
+                true
             }
+        };
+        // Not with the lock held: it may make a thread.
+        if is_first {
+            let closing = self.clone();
+            threads.spawn_blocking(move || while closing.drop_some(device) {});
         }
     }
 
