@@ -145,8 +145,12 @@ fn a_browser_shows_a_page_with_all_its_scripts_and_a_message_through_the_proxy()
         "--upload-anonymous".to_owned(),
         "--dotfiles".to_owned(),
     ];
-    let server = lab.serve(&flags.each_ref().map(String::as_str));
     let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("log");
+    let access_log = format!("--access-log={}", log.display());
+    let mut flags = flags.each_ref().map(String::as_str).to_vec();
+    flags.push(&access_log);
+    let server = lab.serve(&flags);
     let screenshot = match std::env::var_os("XDPHTTPD_SCREENSHOT") {
         Some(path) => path.into(),
         None => directory.path().join("screenshot.png"),
@@ -160,7 +164,9 @@ fn a_browser_shows_a_page_with_all_its_scripts_and_a_message_through_the_proxy()
     let (scripts, styles) = (parts(".js").len(), parts(".css").len());
     assert!(scripts > 20, "{scripts}");
     let file = content(5, 0..12_345).len();
-    assert_eq!(said, format!("{scripts}\n{styles}\n{file}\n{MESSAGE}"));
+    let expected = format!("{scripts}\n{styles}\n{file}\n{MESSAGE}");
+    let asked = || std::fs::read_to_string(&log).unwrap_or_default();
+    assert_eq!(said, expected, "asked for:\n{}", asked());
     let picture = std::fs::read(screenshot).expect("a screenshot");
     assert!(
         picture.starts_with(b"\x89PNG") && picture.len() > 5_000,

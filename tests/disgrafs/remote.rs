@@ -73,11 +73,13 @@ fn beside_small_files<T>(site: &Site, work: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         let others = scope.spawn(|| {
             let mut rounds = 0;
-            while !is_over.load(Ordering::Relaxed) {
+            loop {
                 client.assert_gets_all(&small);
                 rounds += 1;
+                if is_over.load(Ordering::Relaxed) {
+                    return rounds;
+                }
             }
-            rounds
         });
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         is_over.store(true, Ordering::Relaxed);
