@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const NR_HUGEPAGES: &str = "/proc/sys/vm/nr_hugepages";
 /// Huge pages of a queue whose rings are the usual ones, with packets of 1500 bytes:
@@ -40,7 +41,7 @@ impl HugePages {
             .expect("a shell");
         HugePages {
             keeper,
-            in_use: meminfo("HugePages_Total:") - meminfo("HugePages_Free:"),
+            in_use: huge_pages_in_use(),
             _lock: lock,
         }
     }
@@ -52,11 +53,14 @@ impl HugePages {
         fs::write(NR_HUGEPAGES, most.to_string()).expect("a number that can be set");
         // Those of a server that has ended are free a moment later.
         lab::wait_until("huge pages that nobody uses", || {
-            let total = meminfo("HugePages_Total:");
-            total <= most && total - meminfo("HugePages_Free:") <= self.in_use
+            meminfo("HugePages_Total:") <= most && huge_pages_in_use() <= self.in_use
         });
         meminfo("HugePages_Free:")
     }
+}
+
+fn huge_pages_in_use() -> usize {
+    meminfo("HugePages_Total:") - meminfo("HugePages_Free:")
 }
 
 fn meminfo(name: &str) -> usize {
@@ -70,6 +74,12 @@ fn meminfo(name: &str) -> usize {
 
 impl Drop for HugePages {
     fn drop(&mut self) {
+        // The next who holds them would take the pages of our last server, which are free
+        // a moment later, for those of others.
+        let end = Instant::now() + PATIENCE;
+        while huge_pages_in_use() > self.in_use && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         if let Some(mut stdin) = self.keeper.stdin.take() {
             let _ = stdin.write_all(b"\n");
         }
