@@ -100,7 +100,8 @@ fn plant(lab: &Lab) {
     std::fs::create_dir(lab.root().join("inbox")).expect("a directory");
 }
 
-fn browse(lab: &Lab, screenshot: &Path) {
+/// What the browser says of it.
+fn browse(lab: &Lab, screenshot: &Path) -> String {
     let profile = tempfile::tempdir().expect("a directory");
     let words = [
         "chromium".to_owned(),
@@ -108,6 +109,7 @@ fn browse(lab: &Lab, screenshot: &Path) {
         "--no-sandbox".to_owned(),
         "--disable-gpu".to_owned(),
         "--disable-dev-shm-usage".to_owned(),
+        "--enable-logging=stderr".to_owned(),
         "--window-size=800,400".to_owned(),
         format!("--user-data-dir={}", profile.path().display()),
         format!("--screenshot={}", screenshot.display()),
@@ -115,8 +117,9 @@ fn browse(lab: &Lab, screenshot: &Path) {
     ];
     let words = words.each_ref().map(String::as_str);
     let output = lab.exec(&words);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = text(output.stderr);
     assert!(output.status.success(), "{}: {said}", output.status);
+    said
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn a_browser_shows_a_page_with_all_its_scripts_and_a_message_through_the_proxy()
         Some(path) => path.into(),
         None => directory.path().join("screenshot.png"),
     };
-    browse(&lab, &screenshot);
+    let browser = browse(&lab, &screenshot);
     let result = lab.root().join("inbox/result");
     wait_at_most(BROWSER_PATIENCE, "what the page has to say", || {
         result.exists()
@@ -166,7 +169,7 @@ fn a_browser_shows_a_page_with_all_its_scripts_and_a_message_through_the_proxy()
     let file = content(5, 0..12_345).len();
     let expected = format!("{scripts}\n{styles}\n{file}\n{MESSAGE}");
     let asked = || std::fs::read_to_string(&log).unwrap_or_default();
-    assert_eq!(said, expected, "asked for:\n{}", asked());
+    assert_eq!(said, expected, "asked for:\n{}\n{browser}", asked());
     let picture = std::fs::read(screenshot).expect("a screenshot");
     assert!(
         picture.starts_with(b"\x89PNG") && picture.len() > 5_000,

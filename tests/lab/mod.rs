@@ -81,6 +81,9 @@ impl Lab {
             (String::new(), name.as_str(), 1),
             (format!("-n {name} "), INNER, 2),
         ] {
+            // A link-local address would come a second or two later, and a browser breaks
+            // off what it loads when its addresses change.
+            ip(&format!("{scope}link set {dev} addrgenmode none"));
             ip(&format!("{scope}addr add 10.77.{n}.{host}/24 dev {dev}"));
             ip(&format!("{scope}link set {dev} up"));
             ip(&format!(
