@@ -119,9 +119,14 @@ fn plural(count: u64, noun: &str) -> String {
 }
 
 /// A closed stdout (a pipe whose reader left) is no reason to stop serving.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+fn say(text: &str) {
+    let _ = write_whole(&mut std::io::stdout().lock(), text);
+}
+
+/// Writes lines and the end of the last at once: who reads a pipe has a report whole.
+fn write_whole(out: &mut impl Write, text: &str) -> std::io::Result<()> {
+    out.write_all(format!("{text}\n").as_bytes())?;
+    out.flush()
 }
 
 /// Prints how the connections stand, of the workers of these queues.
@@ -279,6 +284,31 @@ fn recovered(workers: &[Snapshot]) -> Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::LineWriter;
+
+    /// What was written, a write each.
+    #[derive(Default)]
+    struct Writes(Vec<Vec<u8>>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.push(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_report_is_written_at_once() {
+        // As stdout is.
+        let mut out = LineWriter::new(Writes::default());
+        write_whole(&mut out, "stats\n  rx\n  drops").expect("written");
+        let Writes(writes) = out.get_ref();
+        assert_eq!(*writes, [b"stats\n  rx\n  drops\n"]);
+    }
 
     #[test]
     fn addresses_become_urls() {

@@ -195,9 +195,9 @@ impl Lab {
         output.stdout
     }
 
-    /// Captures what comes from the server to the inner end while `talk` goes on, which
-    /// makes it send more than so many bytes.
-    pub fn captured(&self, bytes: u64, talk: impl FnOnce()) -> Verdicts {
+    /// Captures what comes from the server of our root to the inner end while `talk` goes on.
+    pub fn captured(&self, talk: impl FnOnce()) -> Verdicts {
+        const LAST: &[u8] = b"all that was sent before is captured";
         let directory = tempfile::tempdir().expect("a temporary directory");
         let capture = directory.path().join("capture");
         let path = capture.to_str().expect("UTF-8");
@@ -205,10 +205,16 @@ impl Lab {
         let words = ["tcpdump", "-Z", "root", "-i", INNER, "-U", "-B", "16384"];
         let filter = ["-w", path, "tcp", "src", "port", "80"];
         let mut tcpdump = self.spawn(&[&words[..], &filter].concat());
-        let length = || capture.metadata().map_or(0, |file| file.len());
-        wait_until("tcpdump to begin", || length() > 0);
+        let captured = || std::fs::read(&capture).unwrap_or_default();
+        wait_until("tcpdump to begin", || !captured().is_empty());
         talk();
-        wait_until("the capture to be written", || length() > bytes);
+        self.file("last", LAST);
+        assert_eq!(self.get("/last"), LAST);
+        wait_until("the capture to be written", || {
+            let all = captured();
+            let end = &all[all.len().saturating_sub(64 << 10)..];
+            end.windows(LAST.len()).any(|bytes| bytes == LAST)
+        });
         kill_process(tcpdump.pid(), Signal::INT).expect("a child of ours");
         tcpdump.end(PATIENCE);
         let said = text(self.run(&["tcpdump", "-nn", "-v", "-r", path]));
@@ -430,15 +436,25 @@ pub fn wait_at_most(patience: Duration, what: &str, mut condition: impl FnMut() 
 pub struct Printed(Arc<Mutex<String>>);
 
 impl Printed {
-    /// Gathers what comes from `pipe`.
-    pub fn gather(pipe: impl Read + Send + 'static) -> Printed {
+    /// Gathers what comes from `pipe`: lines that are written at once are there at once.
+    pub fn gather(mut pipe: impl Read + Send + 'static) -> Printed {
         let printed = Printed(Arc::new(Mutex::new(String::new())));
         let into = printed.0.clone();
         std::thread::spawn(move || {
-            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let (mut chunk, mut begun) = (vec![0; 64 << 10], Vec::new());
+            while let Ok(bytes) = pipe.read(&mut chunk) {
+                begun.extend_from_slice(&chunk[..bytes]);
+                let end = begun.iter().rposition(|&byte| byte == b'\n');
+                let whole = match bytes {
+                    0 => begun.len(),
+                    _ => end.map_or(0, |end| end + 1),
+                };
+                let lines: Vec<u8> = begun.drain(..whole).collect();
                 let mut text = into.lock().expect("no panic while locked");
-                text.push_str(&line);
-                text.push('\n');
+                text.push_str(&String::from_utf8_lossy(&lines));
+                if bytes == 0 {
+                    break;
+                }
             }
         });
         printed
