@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 const NR_HUGEPAGES: &str = "/proc/sys/vm/nr_hugepages";
 /// Huge pages of a queue whose rings are the usual ones, with packets of 1500 bytes:
@@ -76,10 +75,7 @@ impl Drop for HugePages {
     fn drop(&mut self) {
         // The next who holds them would take the pages of our last server, which are free
         // a moment later, for those of others.
-        let end = Instant::now() + PATIENCE;
-        while huge_pages_in_use() > self.in_use && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        lab::holds_within(PATIENCE, || huge_pages_in_use() <= self.in_use);
         if let Some(mut stdin) = self.keeper.stdin.take() {
             let _ = stdin.write_all(b"\n");
         }

@@ -335,6 +335,15 @@ fn what_breaks_off_leaves_nothing() {
 /// Ends what it mounted.
 struct Mounted(PathBuf);
 
+impl Mounted {
+    /// A file system of 1 MiB in memory.
+    fn small(at: &Path) -> Mounted {
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("none", at, "tmpfs", flags, Some(c"size=1m")).expect("root mounts");
+        Mounted(at.to_owned())
+    }
+}
+
 impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
@@ -344,9 +353,7 @@ impl Drop for Mounted {
 #[test]
 fn a_full_disk_is_said_and_nothing_is_left_on_it() {
     let (lab, up, outside) = lab_with_directory();
-    let flags = rustix::mount::MountFlags::empty();
-    rustix::mount::mount("none", &up, "tmpfs", flags, Some(c"size=1m")).expect("root mounts");
-    let _mounted = Mounted(up.clone());
+    let _mounted = Mounted::small(&up);
     let server = lab.serve(&ANYBODY);
     let large = source(outside.path(), "large", &vec![7; 3 << 20]);
     let small = source(outside.path(), "small", &noise(85, 900_000));
@@ -514,9 +521,7 @@ fn a_mount_point_is_no_file() {
 #[test]
 fn a_file_of_the_year_12000_is_replaced_and_deleted() {
     let (lab, up, outside) = lab_with_directory();
-    let flags = rustix::mount::MountFlags::empty();
-    rustix::mount::mount("none", &up, "tmpfs", flags, Some(c"size=1m")).expect("root mounts");
-    let _mounted = Mounted(up.clone());
+    let _mounted = Mounted::small(&up);
     let old = fs::File::create(up.join("old")).expect("a file");
     let future = SystemTime::UNIX_EPOCH + Duration::from_secs(316_516_000_000);
     old.set_modified(future).expect("tmpfs keeps any time");

@@ -107,7 +107,7 @@ pub(super) fn attach(
     }
 }
 
-/// A socket on each of the queues, near the device, as it is served by so many workers.
+/// A socket on each of `queues`, its memory on `node`; each worker sends on one of them.
 pub(super) fn sockets(
     config: &Config,
     device: &Device,

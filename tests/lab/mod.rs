@@ -17,7 +17,7 @@ use rustix::fd::AsFd;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -420,15 +420,23 @@ pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
 
 /// Polls until `condition` holds; fails when it takes longer than `patience`.
 #[track_caller]
-pub fn wait_at_most(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_at_most(patience: Duration, what: &str, condition: impl FnMut() -> bool) {
+    assert!(
+        holds_within(patience, condition),
+        "waited {patience:?} in vain for {what}"
+    );
+}
+
+/// Polls until `condition` holds, for at most `patience`; whether it does.
+pub fn holds_within(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + patience;
     while !condition() {
-        assert!(
-            Instant::now() < deadline,
-            "waited {patience:?} in vain for {what}"
-        );
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
+    true
 }
 
 /// What a process has printed so far, gathered by a thread.
@@ -437,23 +445,20 @@ pub struct Printed(Arc<Mutex<String>>);
 
 impl Printed {
     /// Gathers what comes from `pipe`: lines that are written at once are there at once.
-    pub fn gather(mut pipe: impl Read + Send + 'static) -> Printed {
+    pub fn gather(pipe: impl Read + Send + 'static) -> Printed {
         let printed = Printed(Arc::new(Mutex::new(String::new())));
         let into = printed.0.clone();
         std::thread::spawn(move || {
-            let (mut chunk, mut begun) = (vec![0; 64 << 10], Vec::new());
-            while let Ok(bytes) = pipe.read(&mut chunk) {
-                begun.extend_from_slice(&chunk[..bytes]);
-                let end = begun.iter().rposition(|&byte| byte == b'\n');
-                let whole = match bytes {
-                    0 => begun.len(),
-                    _ => end.map_or(0, |end| end + 1),
-                };
-                let lines: Vec<u8> = begun.drain(..whole).collect();
-                let mut text = into.lock().expect("no panic while locked");
-                text.push_str(&String::from_utf8_lossy(&lines));
-                if bytes == 0 {
-                    break;
+            let mut pipe = BufReader::with_capacity(64 << 10, pipe);
+            let mut lines = Vec::new();
+            while pipe
+                .read_until(b'\n', &mut lines)
+                .is_ok_and(|bytes| bytes > 0)
+            {
+                if !pipe.buffer().contains(&b'\n') {
+                    let mut text = into.lock().expect("no panic while locked");
+                    text.push_str(&String::from_utf8_lossy(&lines));
+                    lines.clear();
                 }
             }
         });
@@ -468,18 +473,13 @@ impl Printed {
     /// Waits until `condition` holds of the text, and returns the text.
     #[track_caller]
     pub fn wait_for(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let text = self.text();
-            if condition(&text) {
-                return text;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "waited in vain for {what}; printed:\n{text}"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let mut text = String::new();
+        let holds = holds_within(PATIENCE, || {
+            text = self.text();
+            condition(&text)
+        });
+        assert!(holds, "waited in vain for {what}; printed:\n{text}");
+        text
     }
 }
 
